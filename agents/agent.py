@@ -1,0 +1,32 @@
+"""What the trainer needs from an agent, and nothing else."""
+
+from typing import Any, Protocol
+
+from tensordict import TensorDict
+from torch import Tensor
+
+from agents.replay import ReplayBuffer
+
+
+class Agent(Protocol):
+    """Something that acts in N environments at once and learns from a replay buffer."""
+
+    def initial_carry(self, num_envs: int) -> TensorDict:
+        """Return the per-environment memory (N,) before a first row: latent state, skill, solution."""
+        ...
+
+    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
+        """Answer a timestep (N,): what the row stores, with `action` (N, A) in [-1, 1], and the next carry (N,)."""
+        ...
+
+    def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Take one training step; metrics are 0-dim tensors that stay on the device."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that learning needs to go on: parameters, optimisers, running statistics."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Continue from a `state_dict`."""
+        ...
