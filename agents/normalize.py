@@ -1,0 +1,46 @@
+"""Running statistics that live on the device and in state_dicts."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningMoments(nn.Module):
+    """Exponential averages of mean and variance; the first batch sets them."""
+
+    def __init__(self, rate: float = 0.01) -> None:
+        super().__init__()
+        self.rate = rate
+        self.register_buffer("weight", torch.zeros(()))  # of all that was seen; bias correction as in Adam
+        self.register_buffer("first", torch.zeros(()))
+        self.register_buffer("second", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, values: Tensor, mask: Tensor) -> None:
+        """Take in `values` where `mask` (same shape, 0.0 or 1.0) is set."""
+        count = mask.sum().clamp(min=1)
+        self.weight.lerp_(torch.ones_like(self.weight), self.rate)
+        self.first.lerp_((values * mask).sum() / count, self.rate)
+        self.second.lerp_((values.square() * mask).sum() / count, self.rate)
+
+    def standardize(self, values: Tensor) -> Tensor:
+        mean = self.first / self.weight
+        std = (self.second / self.weight - mean.square()).clamp(min=1e-8).sqrt()
+        return (values - mean) / std.clamp(min=1e-3)
+
+
+class RunningRange(nn.Module):
+    """Exponential average of the 5 % to 95 % range, at least `least` (DreamerV3, arXiv 2301.04104, eq. 7)."""
+
+    def __init__(self, rate: float = 0.01, least: float = 1.0) -> None:
+        super().__init__()
+        self.rate, self.least = rate, least
+        self.register_buffer("range", torch.ones(()))
+        self.register_buffer("levels", torch.tensor([0.05, 0.95]))
+
+    @torch.no_grad()
+    def update(self, values: Tensor) -> None:
+        low, high = torch.quantile(values.flatten(), self.levels)
+        self.range.lerp_(high - low, self.rate)
+
+    def __call__(self) -> Tensor:
+        return self.range.clamp(min=self.least)

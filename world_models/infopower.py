@@ -1,0 +1,207 @@
+"""InfoPower (Bharadhwaj et al., ICLR 2022, arXiv 2204.08585): a world model that encodes what the agent controls first.
+
+    max_Z  sum_t I(O_t; Z_t)   subject to   sum_t C_t >= c0,
+
+    C_t = - I(i_t; Z_t | Z_{t-1}, A_{t-1})     forward: -KL(posterior || prior)
+          + I(A_{t-1}; Z_t | Z_{t-1})          empowerment: log q(a_{t-1} | z_t, z_{t-1}) + H(pi)
+          + I(R_t; Z_t)                        reward: log q(r_t | z_t)
+
+    L   = sum_t [ I(o_t; z_t) + lambda (C_t - c0) ],   lambda >= 0, ascended over the model, descended over lambda.
+
+H(pi) does not depend on the model. The loss is -L / (1 + lambda), which has the same optimum and keeps the size of the
+gradient when lambda grows (our choice). The paper prints no hyper-parameters; all defaults here are our choice.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.bounds import BOUNDS, BilinearCritic
+from world_models.nets import Encoder, InverseModel, mlp
+from world_models.rssm import POSTERIORS, Core, Trace, kl_divergence, shift, slice_resets
+
+
+@dataclass(frozen=True)
+class InfoPowerModelConfig:
+    depth: int = 32
+    """Channels of the first convolution."""
+    embed: int = 1024
+    """Size of the encoder's output."""
+    deter: int = 200
+    stoch: int = 30
+    hidden: int = 400
+    posterior: Literal["observation", "recurrent"] = "observation"
+    """Whether the posterior reads the observation alone, or the recurrent state as well."""
+    bound: Literal["infonce", "nwj"] = "nwj"
+    """Lower bound on I(O; Z)."""
+    critic: int = 200
+    """Width of the bound's bilinear critic."""
+    inverse_codes: Literal["stoch", "feat"] = "stoch"
+    """What the inverse model reads. `feat` contains h, which has read the action: the negative control."""
+    inverse_window: int = 3
+    """W: codes z_{t-W+1}..z_t that the inverse model reads; one frame shows no velocity, so two codes are not enough."""
+    inverse_bins: int = 11
+    """Knots of the inverse model's density in each action dimension."""
+    information_scale: float = 1.0
+    forward_scale: float = 1.0
+    posterior_scale: float = 1.0
+    """Weight of the KL's pull on the posterior, against its pull on the prior."""
+    free_nats: float = 3.0
+    """KL below which the posterior is left alone."""
+    reward_scale: float = 1.0
+    reward_std: float = 1.0
+    """Standard deviation of q(r | z), in standard deviations of the reward."""
+    prior_reward_scale: float = 0.0
+    """Weight of predicting the reward from the prior's sample too, as imagination does."""
+    inverse_scale: float = 1.0
+    constraint: float = -10.0
+    """c0, in nats a step."""
+    dual_init: float = 1.0
+    """First lambda."""
+    dual_lr: float = 1e-3
+    """Learning rate of log lambda."""
+
+
+class InfoPowerModel(nn.Module):
+    """Encoder, recurrent state-space model, and the five terms of the objective."""
+
+    def __init__(
+        self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: InfoPowerModelConfig
+    ) -> None:
+        super().__init__()
+        c = self.config = config
+        assert c.inverse_window >= 2, c.inverse_window
+        self.encoder = Encoder(observation_shapes, c.depth, c.embed)
+        self.core = Core(action_dim, c.deter, c.stoch, c.hidden)
+        self.posterior = POSTERIORS[c.posterior](c.embed, self.core)
+        self.reward_head = mlp(c.deter + c.stoch, 1, c.hidden)
+        code = c.stoch if c.inverse_codes == "stoch" else c.deter + c.stoch
+        self.inverse = InverseModel(c.inverse_window * code, action_dim, c.hidden, c.inverse_bins)
+        self.critic = BilinearCritic(c.stoch, c.embed, c.critic)
+        self.bound = BOUNDS[c.bound]
+        self.log_dual = nn.Parameter(torch.tensor(math.log(c.dual_init)))
+
+    def primal_parameters(self) -> list[nn.Parameter]:
+        """Return every parameter but the dual variable, which its own optimiser moves."""
+        return [p for name, p in self.named_parameters() if name != "log_dual"]
+
+    def observe(self, rows: TensorDict) -> Trace:
+        """Filter rows (B, T) into posterior and prior states."""
+        reset = slice_resets(rows["is_first"])  # (B, T)
+        return self.posterior.observe(self.core, self.encoder(rows), shift(rows["action"]), reset)
+
+    def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
+        """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
+        c, trace, first = self.config, self.observe(rows), rows["is_first"]
+        answered = (~first).float()  # (B, T) rows whose reward and action precede them
+        known = answered * windows_inside(first, 2)  # (B, T) the prior has a past in this slice
+
+        # I(O; Z): lower bound with other rows across time and batch as negatives
+        scores = self.critic(trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1))  # (B*T, B*T)
+        information = self.bound(scores).view(first.shape)  # (B, T)
+        # - I(i; Z | Z-, A-): KL(posterior || prior), whose two sides may weigh differently (our choice)
+        kl_prior = kl_divergence(trace.post.detach(), trace.prior)  # (B, T) fits the prior
+        kl_post = kl_divergence(trace.post, trace.prior.detach())  # (B, T) simplifies the posterior
+        forward = (kl_prior + c.posterior_scale * kl_post.clamp(min=c.free_nats)) * known
+        # I(R; Z): log q(r_t | z_t), Gaussian
+        reward_log_prob = self.reward_log_prob(trace.feat, reward) * answered  # (B, T)
+        prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
+        prior_reward = self.reward_log_prob(prior_feat, reward) * known  # (B, T) our choice
+        # I(A; Z | Z-): log q(a_{t-1} | z_t, z_{t-1}), up to H(pi)
+        inside = windows_inside(first, c.inverse_window)  # (B, T)
+        inverse = self.action_log_prob(self.windows(trace), shift(rows["action"])).sum(-1) * inside  # (B, T)
+
+        losses = {
+            "information": -information,
+            "forward": forward,
+            "reward": -reward_log_prob,
+            "prior_reward": -prior_reward,
+            "inverse": -inverse,
+        }
+        constraint = reward_log_prob.mean() + mean_where(inverse, inside) - mean_where(kl_post * known, known)
+        metrics = {
+            "model/kl": mean_where(kl_post * known, known),
+            "model/constraint": constraint,
+            "model/information": information.mean(),
+            "model/inverse_over_uniform": mean_where(inverse, inside) / rows["action"].shape[-1] + math.log(2),
+            "model/post_std": trace.post.std.mean(),
+        }
+        return losses, trace, {name: value.detach() for name, value in metrics.items()}
+
+    def scales(self) -> dict[str, Tensor]:
+        """Return the weight of each loss: 1 for I(O; Z) and lambda for C, over 1 + lambda."""
+        c = self.config
+        constrained = torch.sigmoid(self.log_dual.detach())  # lambda / (1 + lambda)
+        return {
+            "information": c.information_scale * (1 - constrained),
+            "forward": c.forward_scale * constrained,
+            "reward": c.reward_scale * constrained,
+            "prior_reward": c.prior_reward_scale * constrained,
+            "inverse": c.inverse_scale * constrained,
+        }
+
+    def dual_loss(self, constraint: Tensor) -> Tensor:
+        """Return lambda (C - c0), to be minimised over log lambda: lambda grows while C < c0.
+
+        The paper's printed update uses the primal gradient, a misprint.
+        """
+        return self.log_dual.exp() * (constraint.detach() - self.config.constraint)
+
+    def reward(self, feat: Tensor) -> Tensor:
+        """Predict the standardised reward (...) from features (..., F)."""
+        return self.reward_head(feat).squeeze(-1)
+
+    def reward_log_prob(self, feat: Tensor, reward: Tensor) -> Tensor:
+        std = self.config.reward_std
+        return -0.5 * ((self.reward(feat) - reward) / std).square() - math.log(std) - 0.5 * math.log(2 * math.pi)
+
+    def code(self, deter: Tensor, stoch: Tensor) -> Tensor:
+        """Return what the inverse model reads of one state (..., C)."""
+        return stoch if self.config.inverse_codes == "stoch" else torch.cat([deter, stoch], -1)
+
+    def windows(self, trace: Trace) -> Tensor:
+        """Return the codes z_{t-W+1}..z_t of every row (B, T, W, C); zeros stand before the slice."""
+        codes = self.code(trace.deter, trace.stoch)  # (B, T, C)
+        padded = F.pad(codes, (0, 0, self.config.inverse_window - 1, 0))  # (B, T+W-1, C)
+        return padded.unfold(1, self.config.inverse_window, 1).movedim(-1, -2)
+
+    def action_log_prob(self, windows: Tensor, action: Tensor) -> Tensor:
+        """Return log q(a_{t-1} | z_{t-W+1}..z_t) (..., A) from windows (..., W, C) and a_{t-1} (..., A)."""
+        return self.inverse(windows.flatten(-2), action)
+
+    @torch.no_grad()
+    def leak(self, rows: TensorDict) -> dict[str, Tensor]:
+        """Measure what the inverse model knows without the picture.
+
+        Nats over uniform per action dimension, with the observations as they are and with the stochastic codes shuffled
+        across the batch. An inverse model that reads h answers either way; one that looks falls to zero or below.
+        """
+        trace = self.observe(rows)
+        inside = windows_inside(rows["is_first"], self.config.inverse_window).unsqueeze(-1)
+        other = trace._replace(stoch=trace.stoch.roll(1, 0))
+        count = inside.sum() * rows["action"].shape[-1]
+        seen, shuffled = (
+            (self.action_log_prob(self.windows(t), shift(rows["action"])) * inside).sum() / count + math.log(2)
+            for t in (trace, other)
+        )
+        return {"inverse/seen": seen, "inverse/shuffled": shuffled}
+
+
+def windows_inside(is_first: Tensor, window: int) -> Tensor:
+    """Mark (B, T) rows whose `window` latest rows lie in one episode and in the slice: 1.0 or 0.0."""
+    start = slice_resets(is_first)
+    blocked = torch.zeros_like(start)
+    for age in range(window - 1):
+        blocked[:, age:] |= start[:, : start.shape[1] - age]
+    return (~blocked).float()
+
+
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of already masked values over the mask."""
+    return values.sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,84 @@
+"""Networks that world models and agents are made of."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def mlp(inputs: int, outputs: int, hidden: int, layers: int = 2) -> nn.Sequential:
+    """Build a perceptron with `layers` hidden ELU layers and a linear output."""
+    sizes = [inputs] + [hidden] * layers
+    stack = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.ELU())]
+    return nn.Sequential(*stack, nn.Linear(sizes[-1], outputs))
+
+
+class Encoder(nn.Module):
+    """Embed `pixels` (..., H, W, 3) uint8, `state` (..., O) float32, or both, as (..., E).
+
+    Four convolutions of stride 2 as in Dreamer; padding, the final linear layer and its norm are our choice.
+    Frames are NHWC, so their permutation is already channels-last and no copy is made.
+    """
+
+    def __init__(self, observation_shapes: Mapping[str, tuple[int, ...]], depth: int, embed_dim: int) -> None:
+        super().__init__()
+        self.keys = sorted(observation_shapes)
+        assert self.keys and set(self.keys) <= {"pixels", "state"}, self.keys
+        width = 0
+        if "pixels" in self.keys:
+            height, breadth, channels = observation_shapes["pixels"]
+            assert height % 16 == 0 and breadth % 16 == 0, (height, breadth)
+            sizes = [channels] + [depth * 2**i for i in range(4)]
+            pairs = zip(sizes, sizes[1:], strict=False)
+            layers = [m for i, o in pairs for m in (nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU(inplace=True))]
+            self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+            width += sizes[-1] * (height // 16) * (breadth // 16)
+        if "state" in self.keys:
+            width += math.prod(observation_shapes["state"])
+        self.out = nn.Sequential(nn.Linear(width, embed_dim), nn.LayerNorm(embed_dim), nn.ELU())
+
+    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+        parts = []
+        for key in self.keys:
+            x = observation[key]
+            if key == "pixels":
+                batch = x.shape[:-3]
+                x = x.flatten(0, -4).permute(0, 3, 1, 2).float().div_(255).sub_(0.5)  # (B*T, 3, H, W)
+                x = self.conv(x).flatten(1).unflatten(0, batch)
+            parts.append(x)
+        return self.out(torch.cat(parts, -1))  # (..., E)
+
+
+class InverseModel(nn.Module):
+    """log q(a_{t-1} | codes): a density on [-1, 1]^A, piecewise linear in each action dimension.
+
+    Each dimension mixes `bins` hat functions centred on a grid, so the density is exactly normalised, can stand on
+    the borders where bang-bang policies act (a Gaussian cannot), starts near uniform, and is differentiable in the
+    action. Our choice; the paper does not say which head it uses.
+    """
+
+    def __init__(self, code_dim: int, action_dim: int, hidden: int, bins: int = 11) -> None:
+        super().__init__()
+        self.net = mlp(code_dim, action_dim * bins, hidden)
+        nn.init.zeros_(self.net[-1].weight)  # starts uniform
+        nn.init.zeros_(self.net[-1].bias)
+        self.bins = bins
+        area = torch.full((bins,), 2 / (bins - 1))
+        area[[0, -1]] /= 2  # border hats are halves
+        self.register_buffer("log_area", area.log())
+
+    def forward(self, codes: Tensor, action: Tensor) -> Tensor:
+        """Return log-density (..., A) of each action dimension, in nats; uniform is -ln 2."""
+        logits = self.net(codes).unflatten(-1, (-1, self.bins))  # (..., A, K)
+        log_mass = F.log_softmax(logits + self.log_area, -1)  # zero logits: mass as area, the uniform density
+        position = (action.clamp(-1, 1) + 1) * (self.bins - 1) / 2  # (..., A) in [0, K-1]
+        low = position.detach().floor().clamp(max=self.bins - 2).long()  # (..., A)
+        high_weight = position - low  # (..., A)
+        log_height = log_mass - self.log_area  # (..., A, K)
+        pair = torch.stack([low, low + 1], -1)  # (..., A, 2)
+        heights = log_height.gather(-1, pair)  # (..., A, 2)
+        weights = torch.stack([1 - high_weight, high_weight], -1)  # (..., A, 2)
+        top = heights.max(-1, keepdim=True).values.detach()
+        return ((weights * (heights - top).exp()).sum(-1)).log() + top.squeeze(-1)

@@ -1,0 +1,157 @@
+"""Recurrent state-space model: a deterministic path h and a Gaussian stochastic state z.
+
+    deter       h_t = GRU(h_{t-1}, z_{t-1}, a_{t-1})          (B, D)
+    prior       p(z_t | h_t)                                   (B, S)
+    posterior   q(z_t | o_t)  or  q(z_t | h_t, o_t)            (B, S)
+
+A row t holds o_t and the action a_t that answers it. Where `is_first` is set, and at the start of a slice, h restarts
+from a learned state that depends on nothing before.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.nets import mlp
+
+MIN_STD = 0.1
+CLOSED = -100.0  # logit of a gate that is shut for every float32
+
+
+class Gaussian(NamedTuple):
+    """Diagonal normal distribution over (..., S)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self) -> Tensor:
+        return self.mean + self.std * torch.randn_like(self.std)
+
+    def detach(self) -> "Gaussian":
+        return Gaussian(self.mean.detach(), self.std.detach())
+
+
+def gaussian(parameters: Tensor) -> Gaussian:
+    """Read (..., 2S) network outputs; the standard deviation lies in (0.1, 2.1), our choice."""
+    mean, std = parameters.chunk(2, -1)
+    return Gaussian(mean, 2 * torch.sigmoid(std / 2) + MIN_STD)
+
+
+def kl_divergence(p: Gaussian, q: Gaussian) -> Tensor:
+    """KL(p || q) in nats, summed over S: (...)."""
+    ratio = (p.std / q.std).square()
+    return 0.5 * (ratio + ((p.mean - q.mean) / q.std).square() - 1 - ratio.log()).sum(-1)
+
+
+class Trace(NamedTuple):
+    """What the model made of a slice of rows."""
+
+    embed: Tensor  # (B, T, E)
+    deter: Tensor  # (B, T, D)
+    stoch: Tensor  # (B, T, S)
+    post: Gaussian  # (B, T, S)
+    prior: Gaussian  # (B, T, S)
+
+    @property
+    def feat(self) -> Tensor:
+        return torch.cat([self.deter, self.stoch], -1)  # (B, T, F)
+
+
+class Core(nn.Module):
+    """The deterministic path and the prior."""
+
+    def __init__(self, action_dim: int, deter: int, stoch: int, hidden: int) -> None:
+        super().__init__()
+        self.deter, self.stoch = deter, stoch
+        self.inputs = nn.Sequential(nn.Linear(stoch + action_dim, hidden), nn.ELU())
+        self.gru = nn.GRU(hidden + 1, deter, batch_first=True)  # the last input is the reset flag
+        self.prior_net = mlp(deter, 2 * stoch, hidden, layers=1)
+        weight = self.gru.weight_ih_l0  # (3D, X+1), gates r, z, n
+        with torch.no_grad():
+            weight[: 2 * deter, -1] = CLOSED  # flag 1: h' = n, and n does not read h
+            weight[2 * deter :, -1] = 0.0
+        learned = torch.ones_like(weight)
+        learned[:, -1] = 0.0
+        self.register_buffer("learned", learned, persistent=False)
+        weight.register_hook(lambda gradient: gradient * self.learned)
+
+    def rollout(self, stoch: Tensor, action: Tensor, reset: Tensor) -> Tensor:
+        """Return h_1..h_T (B, T, D) from z_{t-1} (B, T, S), a_{t-1} (B, T, A) and reset (B, T), in one fused call."""
+        keep = (~reset).unsqueeze(-1).to(stoch.dtype)  # (B, T, 1)
+        x = self.inputs(torch.cat([stoch, action], -1) * keep)  # (B, T, X)
+        return self.gru(torch.cat([x, 1 - keep], -1))[0]
+
+    def step(self, deter: Tensor, stoch: Tensor, action: Tensor, reset: Tensor | None = None) -> Tensor:
+        """Advance h by one step: (B, D), (B, S), (B, A), (B,) -> (B, D)."""
+        joint = torch.cat([stoch, action], -1)
+        flag = torch.zeros_like(joint[:, :1]) if reset is None else reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
+        x = torch.cat([self.inputs(joint * (1 - flag)), flag], -1)  # (B, X+1)
+        weights = self.gru.weight_ih_l0, self.gru.weight_hh_l0, self.gru.bias_ih_l0, self.gru.bias_hh_l0
+        return torch.gru_cell(x, deter, *weights)
+
+    def prior(self, deter: Tensor) -> Gaussian:
+        return gaussian(self.prior_net(deter))
+
+
+class ObservationPosterior(nn.Module):
+    """q(z | o): the code of the empowerment expectation; the whole recurrence is then one fused call."""
+
+    def __init__(self, embed_dim: int, core: Core) -> None:
+        super().__init__()
+        self.net = nn.Linear(embed_dim, 2 * core.stoch)
+
+    def forward(self, embed: Tensor, deter: Tensor) -> Gaussian:
+        return gaussian(self.net(embed))
+
+    def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
+        post = gaussian(self.net(embed))
+        stoch = post.sample()  # (B, T, S)
+        deter = core.rollout(shift(stoch), action, reset)  # (B, T, D)
+        return Trace(embed, deter, stoch, post, core.prior(deter))
+
+
+class RecurrentPosterior(nn.Module):
+    """q(z | h, o), Algorithm 1 of the paper and Dreamer's: one step of Python a time step."""
+
+    def __init__(self, embed_dim: int, core: Core) -> None:
+        super().__init__()
+        self.net = mlp(core.deter + embed_dim, 2 * core.stoch, embed_dim, layers=1)
+
+    def forward(self, embed: Tensor, deter: Tensor) -> Gaussian:
+        return gaussian(self.net(torch.cat([deter, embed], -1)))
+
+    def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
+        deter = embed.new_zeros(len(embed), core.deter)  # (B, D)
+        stoch = embed.new_zeros(len(embed), core.stoch)  # (B, S)
+        deters, stochs, posts = [], [], []
+        for t in range(embed.shape[1]):
+            deter = core.step(deter, stoch, action[:, t], reset[:, t])
+            post = self(embed[:, t], deter)
+            stoch = post.sample()
+            deters.append(deter)
+            stochs.append(stoch)
+            posts.append(post)
+        deter_t = torch.stack(deters, 1)  # (B, T, D)
+        post_t = Gaussian(torch.stack([p.mean for p in posts], 1), torch.stack([p.std for p in posts], 1))
+        return Trace(embed, deter_t, torch.stack(stochs, 1), post_t, core.prior(deter_t))
+
+
+POSTERIORS: dict[str, Callable[[int, Core], nn.Module]] = {
+    "observation": ObservationPosterior,
+    "recurrent": RecurrentPosterior,
+}
+
+
+def shift(x: Tensor) -> Tensor:
+    """Move (B, T, ...) one step later in time; zeros enter at the front."""
+    return F.pad(x[:, :-1], (0, 0, 1, 0))
+
+
+def slice_resets(is_first: Tensor) -> Tensor:
+    """Where h restarts in a slice (B, T): at resets, and at the slice's start, whose past is unknown (our choice)."""
+    reset = is_first.clone()
+    reset[:, 0] = True
+    return reset
