@@ -1,0 +1,200 @@
+"""The InfoPower objective: each term by a second computation, who learns from it, the dual variable, the leak."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from world_models.augment import random_shift
+from world_models.infopower import InfoPowerModel, InfoPowerModelConfig, windows_inside
+
+B, T, A, O = 5, 7, 2, 3
+CONFIG = InfoPowerModelConfig(depth=2, embed=13, deter=11, stoch=3, hidden=17, critic=19, bound="infonce")
+SHAPES = {"state": (O,)}
+
+
+def make_rows(seed: int = 0) -> TensorDict:
+    g = torch.Generator().manual_seed(seed)
+    first = torch.zeros(B, T, dtype=torch.bool)
+    first[1, 3] = first[2, 0] = True
+    values = {
+        "state": torch.randn(B, T, O, generator=g),
+        "action": torch.rand(B, T, A, generator=g) * 2 - 1,
+        "reward": torch.randn(B, T, generator=g),
+        "is_first": first,
+    }
+    return TensorDict(values, batch_size=[B, T])
+
+
+def make_model(config: InfoPowerModelConfig = CONFIG, shapes: dict[str, tuple[int, ...]] = SHAPES) -> InfoPowerModel:
+    torch.manual_seed(0)
+    model = InfoPowerModel(shapes, A, config)
+    nn.init.normal_(model.inverse.net[-1].weight)  # zero at first, which would hide what reads it
+    return model
+
+
+def reached(model: nn.Module, loss: Tensor) -> set[str]:
+    """Names of the parts that receive a gradient from a loss."""
+    model.zero_grad()
+    loss.backward(retain_graph=True)
+    grads = {n: p.grad for n, p in model.named_parameters()}
+    parts = {n.split(".")[0] if not n.startswith("core") else ".".join(n.split(".")[:2]) for n in grads}
+    return {part for part in parts if any(g is not None and g.any() for n, g in grads.items() if n.startswith(part))}
+
+
+SEEING = {"encoder", "posterior"}
+PATH = {"core.inputs", "core.gru"}
+LEARNERS = {
+    "information": SEEING | {"critic"},
+    "forward": SEEING | PATH | {"core.prior_net"},
+    "reward": SEEING | PATH | {"reward_head"},
+    "prior_reward": SEEING | PATH | {"reward_head", "core.prior_net"},
+    "inverse": SEEING | {"inverse"},
+}
+
+
+@pytest.mark.parametrize("term", LEARNERS)
+def test_who_learns_from_each_term(term: str) -> None:
+    model, rows = make_model(), make_rows()
+    losses, _, _ = model.losses(rows, rows["reward"])
+    assert losses.keys() == LEARNERS.keys() == model.scales().keys()
+    assert losses[term].shape == (B, T)
+    assert reached(model, losses[term].sum()) == LEARNERS[term]
+
+
+def test_the_negative_control_reaches_the_path() -> None:
+    model, rows = make_model(replace(CONFIG, inverse_codes="feat")), make_rows()
+    losses, _, _ = model.losses(rows, rows["reward"])
+    assert reached(model, losses["inverse"].sum()) == SEEING | PATH | {"inverse"}
+
+
+def test_terms_by_torch_distributions() -> None:
+    """Recompute the terms from the trace, row by row, with torch's own distributions."""
+    config = replace(CONFIG, posterior_scale=0.5, free_nats=0.7, reward_std=0.3)
+    model, rows = make_model(config), make_rows()
+    torch.manual_seed(1)
+    losses, trace, metrics = model.losses(rows, rows["reward"])
+    normal = torch.distributions.Normal
+    scores = model.critic(trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1))
+    for b in range(B):
+        for t in range(T):
+            i = b * T + t
+            positive = scores[i, i] - scores[i].logsumexp(0) + math.log(B * T)
+            assert losses["information"][b, t].item() == pytest.approx(-positive.item(), abs=1e-5)
+            kl = torch.distributions.kl_divergence(
+                normal(trace.post.mean[b, t], trace.post.std[b, t]),
+                normal(trace.prior.mean[b, t], trace.prior.std[b, t]),
+            )
+            known = t > 0 and not rows["is_first"][b, t]
+            expected = (kl.sum() + 0.5 * kl.sum().clamp(min=0.7)) * known
+            assert losses["forward"][b, t].item() == pytest.approx(expected.item(), abs=1e-4)
+            prediction = model.reward_head(torch.cat([trace.deter[b, t], trace.stoch[b, t]])).squeeze()
+            log_prob = normal(prediction, 0.3).log_prob(rows["reward"][b, t])
+            expected = -log_prob * ~rows["is_first"][b, t]
+            assert losses["reward"][b, t].item() == pytest.approx(expected.item(), abs=1e-4)
+            inside = t >= 2 and not rows["is_first"][b, t - 1 : t + 1].any()
+            expected = torch.zeros(())
+            if inside:
+                codes = trace.stoch[b, t - 2 : t + 1].flatten()
+                expected = -model.inverse(codes, rows["action"][b, t - 1]).sum()
+            assert losses["inverse"][b, t].item() == pytest.approx(expected.item(), abs=1e-4)
+    inside, known = windows_inside(rows["is_first"], 3), windows_inside(rows["is_first"], 2)
+    kl = (losses["forward"].sum() / known.sum()).item()
+    assert metrics["model/kl"].item() <= kl
+    expected = -(losses["inverse"].sum() / inside.sum()) - losses["reward"].mean() - metrics["model/kl"]
+    assert metrics["model/constraint"].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_scales_are_the_lagrangian_over_one_plus_lambda() -> None:
+    model = make_model(replace(CONFIG, dual_init=3.0, reward_scale=7.0))
+    scales = model.scales()
+    assert scales["information"].item() == pytest.approx(1 / 4)
+    assert scales["forward"].item() == pytest.approx(3 / 4)
+    assert scales["reward"].item() == pytest.approx(7 * 3 / 4)
+
+
+@pytest.mark.parametrize("constraint, grows", [(-11.0, True), (-9.0, False)])
+def test_dual_variable_moves_the_right_way(constraint: float, grows: bool) -> None:
+    """lambda grows while C < c0 = -10 and shrinks while C > c0, and never turns negative."""
+    model = make_model()
+    optimizer = torch.optim.Adam([model.log_dual], 0.1)
+    before = model.log_dual.item()
+    for _ in range(50):
+        optimizer.zero_grad()
+        model.dual_loss(torch.tensor(constraint)).backward()
+        optimizer.step()
+    assert (model.log_dual.item() > before) == grows
+    assert model.log_dual.exp().item() >= 0
+    assert "log_dual" not in {n for n, p in model.named_parameters() if any(p is q for q in model.primal_parameters())}
+
+
+def test_dual_ascent_solves_a_known_problem() -> None:
+    """max -x^2/2 subject to x >= 1: x = 1 and lambda = 1."""
+    model = make_model(replace(CONFIG, constraint=1.0, dual_init=0.1))
+    x = torch.zeros((), requires_grad=True)
+    dual = torch.optim.SGD([model.log_dual], 0.05)
+    primal = torch.optim.SGD([x], 0.1)
+    for _ in range(3000):
+        weight = model.log_dual.detach().exp()
+        loss = (x.square() / 2 - weight * x) / (1 + weight)
+        primal.zero_grad()
+        loss.backward()
+        primal.step()
+        dual.zero_grad()
+        model.dual_loss(x.detach()).backward()
+        dual.step()
+    assert x.item() == pytest.approx(1, abs=0.02)
+    assert model.log_dual.exp().item() == pytest.approx(1, abs=0.05)
+
+
+def test_windows_inside() -> None:
+    first = torch.tensor([[False, False, False, True, False, False]])
+    assert windows_inside(first, 2).tolist() == [[0, 1, 1, 0, 1, 1]]
+    assert windows_inside(first, 3).tolist() == [[0, 0, 1, 0, 0, 1]]
+
+
+def test_leak_shows_who_answers_without_looking() -> None:
+    """Observations hold nothing of the action: only a model that reads h can know it, and shuffling does not hurt it."""
+    found = {}
+    for codes in ("stoch", "feat"):
+        torch.manual_seed(0)
+        model = InfoPowerModel(SHAPES, A, replace(CONFIG, inverse_codes=codes, inverse_window=2))
+        optimizer = torch.optim.Adam(model.primal_parameters(), 1e-2)
+        for seed in range(400):
+            rows = make_rows(seed)
+            rows["action"] = rows["action"].sign()
+            loss = model.losses(rows, rows["reward"])[0]["inverse"].mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        rows = make_rows(1000)
+        rows["action"] = rows["action"].sign()
+        found[codes] = {name: value.item() for name, value in model.leak(rows).items()}
+    assert found["feat"]["inverse/seen"] > found["stoch"]["inverse/seen"] + 0.2
+    assert found["feat"]["inverse/shuffled"] > found["stoch"]["inverse/shuffled"] + 0.2
+
+
+@pytest.mark.parametrize("shapes", [{"pixels": (64, 64, 3)}, {"pixels": (32, 48, 3), "state": (O,)}])
+def test_pixels_reach_the_encoder(shapes: dict[str, tuple[int, ...]]) -> None:
+    model, rows = make_model(shapes=shapes), make_rows()
+    height, width, _ = shapes["pixels"]
+    rows["pixels"] = torch.randint(256, (B, T, height, width, 3), dtype=torch.uint8)
+    losses, trace, _ = model.losses(rows, rows["reward"])
+    assert trace.feat.shape == (B, T, 14)
+    assert "encoder" in reached(model, losses["reward"].sum())
+
+
+def test_random_shift_moves_whole_sequences() -> None:
+    torch.manual_seed(0)
+    frames = torch.zeros(31, 2, 7, 9, 3, dtype=torch.uint8)
+    frames[:, :, 3, 4] = 255
+    shifted = random_shift(frames, 2)
+    places = (shifted[..., 0] == 255).nonzero()
+    assert len(places) == 62 and (places[::2, 2:] == places[1::2, 2:]).all()
+    offsets = places[::2, 2:] - torch.tensor([3, 4])
+    assert offsets.abs().max() == 2 and len(offsets.unique(dim=0)) > 10
+    y, x = offsets[0].tolist()
+    assert (shifted[0, 0] == 127).any(-1).sum() == 63 - (7 - abs(y)) * (9 - abs(x))

@@ -1,0 +1,38 @@
+"""Lambda-returns and running statistics by hand."""
+
+import pytest
+import torch
+
+from agents.normalize import RunningMoments, RunningRange
+from agents.returns import lambda_return
+
+
+def test_lambda_return_by_hand() -> None:
+    """H = 2, discount .5, lambda .5: G1 = 2 + .5 * 8 = 6; G0 = 1 + .5 (.5 * 4 + .5 * 6) = 3.5."""
+    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[100.0], [4.0], [8.0]])
+    assert lambda_return(reward, value, 0.5, 0.5).flatten().tolist() == [3.5, 6.0]
+
+
+@pytest.mark.parametrize("lambda_, expected", [(0.0, [1 + 0.9 * 4, 2 + 0.9 * 8]), (1.0, [1 + 0.9 * 2 + 0.81 * 8, 9.2])])
+def test_lambda_return_limits(lambda_: float, expected: list[float]) -> None:
+    """lambda 0 is the one-step target, lambda 1 the discounted sum with the last value."""
+    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[100.0], [4.0], [8.0]])
+    assert lambda_return(reward, value, 0.9, lambda_).flatten().tolist() == pytest.approx(expected)
+
+
+def test_moments_standardise_the_masked_values() -> None:
+    moments = RunningMoments(rate=0.5)
+    moments.update(torch.tensor([1.0, 3.0, 99.0]), torch.tensor([1.0, 1.0, 0.0]))
+    torch.testing.assert_close(moments.standardize(torch.tensor([1.0, 2.0, 3.0])), torch.tensor([-1.0, 0.0, 1.0]))
+    moments.update(torch.tensor([5.0, 5.0, 0.0]), torch.tensor([1.0, 1.0, 0.0]))
+    # weights .25 and .5 over .75: mean (2 + 2 * 5) / 3 = 4, mean square (5 + 2 * 25) / 3
+    expected = (torch.tensor([4.0, 5.0]) - 4) / (55 / 3 - 16) ** 0.5
+    torch.testing.assert_close(moments.standardize(torch.tensor([4.0, 5.0])), expected)
+
+
+def test_range_follows_the_percentiles() -> None:
+    scale = RunningRange(rate=1.0, least=1.0)
+    scale.update(torch.linspace(0, 100, 101))
+    assert scale().item() == pytest.approx(90)
+    scale.update(torch.zeros(3))
+    assert scale().item() == 1.0
