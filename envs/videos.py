@@ -2,32 +2,70 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from envs import video_folder
+
 SPLITS = ("train", "held_out")
 CLIPS, LENGTH = 40, 100  # clips of a generated set, frames of a clip
+
+MEMORY = 512  # MiB that a bank may take
 
 # Every kind draws its parameters from a NumPy generator, so that the videos are the same on every device.
 Draw = np.random.Generator
 Kind = Callable[[Draw, int, int, torch.device], Tensor]
 
 
-def procedural(
-    seed: int, split: str, size: int, device: torch.device, clips: int = CLIPS, length: int = LENGTH
-) -> Tensor:
-    """Generate `clips` videos, the kinds in turn -> (clips, length, size, size, 3) uint8.
+class Bank(NamedTuple):
+    """Hold videos end to end."""
 
-    Each clip has a random stream of its own, named by (seed, split, clip): no two sets share one.
+    frames: Tensor  # (sum of lengths, size, size, 3) uint8
+    lengths: Tensor  # (videos,) int64
+
+
+def procedural(
+    seed: int,
+    split: str,
+    size: int,
+    device: torch.device,
+    clips: int = CLIPS,
+    length: int = LENGTH,
+    memory: int = MEMORY,
+) -> Bank:
+    """Generate `clips` videos of `length` frames, the kinds in turn.
+
+    Each clip has a random stream of its own, named by (seed, split, clip): no two sets share one. Raises ValueError
+    if they would take more than `memory` MiB.
     """
-    bank = torch.empty(clips, length, size, size, 3, dtype=torch.uint8, device=device)
-    for clip in range(clips):
+    bank = equal(clips, length, size, device, memory)
+    for clip, frames in enumerate(bank.frames.unflatten(0, (clips, length))):
         draw = np.random.default_rng([seed, SPLITS.index(split), clip])
         video = list(KINDS.values())[clip % len(KINDS)](draw, length, size, device)  # (length, size, size, 3) in [0, 1]
-        bank[clip] = video.clamp_(0, 1).mul_(255).round_()
+        frames.copy_(video.clamp_(0, 1).mul_(255).round_())
     return bank
+
+
+def equal(clips: int, length: int, size: int, device: torch.device, memory: int = MEMORY) -> Bank:
+    """Make an empty bank of `clips` videos of `length` frames each; raises ValueError beyond `memory` MiB."""
+    need = clips * length * size * size * 3 / 2**20
+    if need > memory:
+        raise ValueError(
+            f"{clips} videos of {length} frames take {need:.0f} MiB at {size}x{size}, more than the {memory} MiB "
+            "allowed: use a smaller picture or window, or raise the video memory"
+        )
+    frames = torch.empty(clips * length, size, size, 3, dtype=torch.uint8, device=device)
+    return Bank(frames, torch.full((clips,), length, device=device))
+
+
+def from_folder(folder: str | Path, split: str, size: int, device: torch.device, memory: int = MEMORY) -> Bank:
+    """Read the videos of a folder that belong to `split`; see `video_folder.read` for what it accepts and refuses."""
+    videos = video_folder.read(folder, split, size, memory * 2**20)
+    return Bank(torch.cat(videos).to(device), torch.tensor([len(video) for video in videos], device=device))
 
 
 def plasma(draw: Draw, length: int, size: int, device: torch.device) -> Tensor:
