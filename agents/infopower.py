@@ -68,19 +68,12 @@ class InfoPower:
         c = self.config = config
         self.action_dim, self.device, self.updates = action_dim, torch.device(device), 0
         feat = c.model.deter + c.model.stoch
-        self.nets = nn.ModuleDict(
-            {
-                "model": InfoPowerModel(observation_shapes, action_dim, c.model),
-                "actor": Actor(feat, action_dim, c.hidden),
-                "critic": mlp(feat, 1, c.hidden),
-                "target": mlp(feat, 1, c.hidden),
-                "reward_moments": RunningMoments(),
-                "return_range": RunningRange(),
-            }
-        ).to(self.device)
-        self.model, self.actor, self.critic, self.target = (
-            self.nets[k] for k in ("model", "actor", "critic", "target")
-        )
+        self.model = InfoPowerModel(observation_shapes, action_dim, c.model)
+        self.actor = Actor(feat, action_dim, c.hidden)
+        self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
+        self.reward_moments, self.return_range = RunningMoments(), RunningRange()
+        names = ("model", "actor", "critic", "target", "reward_moments", "return_range")
+        self.nets = nn.ModuleDict({name: getattr(self, name) for name in names}).to(self.device)
         self.target.load_state_dict(self.critic.state_dict())
         self.optimizers = {
             "model": torch.optim.Adam(self.model.primal_parameters(), c.model_lr, eps=1e-5, fused=True),
@@ -116,7 +109,7 @@ class InfoPower:
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of model, dual variable, actor, critic and target critic."""
         rows, _ = replay.sample(self.config.batch, self.config.length)  # (B, T)
-        if self.config.shift and "pixels" in rows.keys():
+        if self.config.shift and "pixels" in rows:
             rows["pixels"] = random_shift(rows["pixels"], self.config.shift)
         trace, metrics = self.update_model(rows)
         metrics.update(self.update_behaviour(trace, rows["is_first"]))
@@ -126,12 +119,11 @@ class InfoPower:
     def update_model(self, rows: TensorDict) -> tuple[Trace, dict[str, Tensor]]:
         """Ascend the Lagrangian over the model and descend it over the dual variable, on rows (B, T)."""
         answered = (~rows["is_first"]).float()  # (B, T)
-        moments = self.nets["reward_moments"]
-        moments.update(rows["reward"], answered)
-        losses, trace, metrics = self.model.losses(rows, moments.standardize(rows["reward"]))
+        self.reward_moments.update(rows["reward"], answered)
+        losses, trace, metrics = self.model.losses(rows, self.reward_moments.standardize(rows["reward"]))
         scales = self.model.scales()
         assert losses.keys() == scales.keys(), (losses.keys(), scales.keys())
-        loss = sum(scales[name] * value.mean() for name, value in losses.items())
+        loss = torch.stack([scales[name] * value.mean() for name, value in losses.items()]).sum()
         norm = descend(self.optimizers["model"], loss, self.model.primal_parameters(), self.config.model_clip)
         descend(self.optimizers["dual"], self.model.dual_loss(metrics["model/constraint"]), [self.model.log_dual])
         metrics |= {f"loss/{name}": value.detach().mean() for name, value in losses.items()}
@@ -145,12 +137,11 @@ class InfoPower:
             feat, reward, empowerment, entropy = self.imagine(trace, is_first)
             value = self.target(feat).squeeze(-1)  # (H+1, N)
             returns = lambda_return(reward + c.empowerment * empowerment, value, c.discount, c.lambda_)  # (H, N)
-            self.nets["return_range"].update(returns.detach())
+            self.return_range.update(returns.detach())
             # scaled returns: DreamerV3 (arXiv 2301.04104, eq. 6), our choice
-            actor_loss = -returns / self.nets["return_range"]() - c.entropy * entropy  # (H, N)
-            norm = descend(
-                self.optimizers["actor"], actor_loss.mean(), list(self.actor.parameters()), c.behaviour_clip
-            )
+            actor_loss = -returns / self.return_range() - c.entropy * entropy  # (H, N)
+            actor_parameters = list(self.actor.parameters())
+            norm = descend(self.optimizers["actor"], actor_loss.mean(), actor_parameters, c.behaviour_clip)
         predicted = self.critic(feat[:-1].detach()).squeeze(-1)  # (H, N)
         critic_loss = 0.5 * (predicted - returns.detach()).square()
         descend(self.optimizers["critic"], critic_loss.mean(), list(self.critic.parameters()), c.behaviour_clip)

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 class RunningMoments(nn.Module):
     """Exponential averages of mean and variance; the first batch sets them."""
 
+    weight: Tensor  # of all that was seen; bias correction as in Adam
+    first: Tensor
+    second: Tensor
+
     def __init__(self, rate: float = 0.01) -> None:
         super().__init__()
         self.rate = rate
-        self.register_buffer("weight", torch.zeros(()))  # of all that was seen; bias correction as in Adam
+        self.register_buffer("weight", torch.zeros(()))
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("second", torch.zeros(()))
 
@@ -30,6 +34,9 @@ class RunningMoments(nn.Module):
 
 class RunningRange(nn.Module):
     """Exponential average of the 5 % to 95 % range, at least `least` (DreamerV3, arXiv 2301.04104, eq. 7)."""
+
+    range: Tensor
+    levels: Tensor
 
     def __init__(self, rate: float = 0.01, least: float = 1.0) -> None:
         super().__init__()

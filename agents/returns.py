@@ -18,4 +18,3 @@ def lambda_return(reward: Tensor, value: Tensor, discount: float, lambda_: float
         last = reward[k] + discount * ((1 - lambda_) * value[k + 1] + lambda_ * last)
         returns.append(last)
     return torch.stack(returns[::-1])
-

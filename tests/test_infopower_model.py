@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from world_models.augment import random_shift
 from world_models.infopower import InfoPowerModel, InfoPowerModelConfig, windows_inside
 
-B, T, A, O = 5, 7, 2, 3
-CONFIG = InfoPowerModelConfig(depth=2, embed=13, deter=11, stoch=3, hidden=17, critic=19, bound="infonce")
-SHAPES = {"state": (O,)}
+B, T, A, OBS = 5, 7, 2, 3
+CONFIG = InfoPowerModelConfig(
+    convolutions=((2, 6, 4), (3, 4, 2)), embed=13, deter=11, stoch=3, hidden=17, critic=19, bound="infonce"
+)
+SHAPES = {"state": (OBS,)}
 
 
 def make_rows(seed: int = 0) -> TensorDict:
@@ -21,7 +23,7 @@ def make_rows(seed: int = 0) -> TensorDict:
     first = torch.zeros(B, T, dtype=torch.bool)
     first[1, 3] = first[2, 0] = True
     values = {
-        "state": torch.randn(B, T, O, generator=g),
+        "state": torch.randn(B, T, OBS, generator=g),
         "action": torch.rand(B, T, A, generator=g) * 2 - 1,
         "reward": torch.randn(B, T, generator=g),
         "is_first": first,
@@ -157,7 +159,7 @@ def test_windows_inside() -> None:
 
 
 def test_leak_shows_who_answers_without_looking() -> None:
-    """Observations hold nothing of the action: only a model that reads h can know it, and shuffling does not hurt it."""
+    """Where observations hold nothing of the action, only a model that reads h knows it, shuffled or not."""
     found = {}
     for codes in ("stoch", "feat"):
         torch.manual_seed(0)
@@ -177,7 +179,7 @@ def test_leak_shows_who_answers_without_looking() -> None:
     assert found["feat"]["inverse/shuffled"] > found["stoch"]["inverse/shuffled"] + 0.2
 
 
-@pytest.mark.parametrize("shapes", [{"pixels": (64, 64, 3)}, {"pixels": (32, 48, 3), "state": (O,)}])
+@pytest.mark.parametrize("shapes", [{"pixels": (64, 64, 3)}, {"pixels": (32, 48, 3), "state": (OBS,)}])
 def test_pixels_reach_the_encoder(shapes: dict[str, tuple[int, ...]]) -> None:
     model, rows = make_model(shapes=shapes), make_rows()
     height, width, _ = shapes["pixels"]

@@ -38,7 +38,8 @@ def test_linear_between_knots() -> None:
 def test_gradient_in_the_action_is_the_slope() -> None:
     model, codes = random_model(2, 5), torch.randn(1, 3).double()
     model.double()
-    assert torch.autograd.gradcheck(model, (codes.requires_grad_(), torch.tensor([[-0.3, 0.7]]).double().requires_grad_()))
+    action = torch.tensor([[-0.3, 0.7]], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(model, (codes.requires_grad_(), action))
 
 
 def test_fits_bang_bang_actions_better_than_uniform() -> None:

@@ -29,8 +29,8 @@ from world_models.rssm import POSTERIORS, Core, Trace, kl_divergence, shift, sli
 
 @dataclass(frozen=True)
 class InfoPowerModelConfig:
-    depth: int = 32
-    """Channels of the first convolution."""
+    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
+    """The encoder's (channels, kernel, stride)."""
     embed: int = 1024
     """Size of the encoder's output."""
     deter: int = 200
@@ -45,7 +45,7 @@ class InfoPowerModelConfig:
     inverse_codes: Literal["stoch", "feat"] = "stoch"
     """What the inverse model reads. `feat` contains h, which has read the action: the negative control."""
     inverse_window: int = 3
-    """W: codes z_{t-W+1}..z_t that the inverse model reads; one frame shows no velocity, so two codes are not enough."""
+    """W: codes z_{t-W+1}..z_t for the inverse model; one frame shows no velocity, so two codes are not enough."""
     inverse_bins: int = 11
     """Knots of the inverse model's density in each action dimension."""
     information_scale: float = 1.0
@@ -77,7 +77,7 @@ class InfoPowerModel(nn.Module):
         super().__init__()
         c = self.config = config
         assert c.inverse_window >= 2, c.inverse_window
-        self.encoder = Encoder(observation_shapes, c.depth, c.embed)
+        self.encoder = Encoder(observation_shapes, c.convolutions, c.embed)
         self.core = Core(action_dim, c.deter, c.stoch, c.hidden)
         self.posterior = POSTERIORS[c.posterior](c.embed, self.core)
         self.reward_head = mlp(c.deter + c.stoch, 1, c.hidden)

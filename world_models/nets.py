@@ -1,7 +1,8 @@
 """Networks that world models and agents are made of."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -11,30 +12,37 @@ from torch.nn import functional as F
 def mlp(inputs: int, outputs: int, hidden: int, layers: int = 2) -> nn.Sequential:
     """Build a perceptron with `layers` hidden ELU layers and a linear output."""
     sizes = [inputs] + [hidden] * layers
-    stack = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.ELU())]
+    stack = [m for i, o in pairwise(sizes) for m in (nn.Linear(i, o), nn.ELU())]
     return nn.Sequential(*stack, nn.Linear(sizes[-1], outputs))
 
 
 class Encoder(nn.Module):
     """Embed `pixels` (..., H, W, 3) uint8, `state` (..., O) float32, or both, as (..., E).
 
-    Four convolutions of stride 2 as in Dreamer; padding, the final linear layer and its norm are our choice.
+    `convolutions` lists (channels, kernel, stride). Padding, the final linear layer and its norm are our choice.
     Frames are NHWC, so their permutation is already channels-last and no copy is made.
     """
 
-    def __init__(self, observation_shapes: Mapping[str, tuple[int, ...]], depth: int, embed_dim: int) -> None:
+    def __init__(
+        self,
+        observation_shapes: Mapping[str, tuple[int, ...]],
+        convolutions: Sequence[tuple[int, int, int]],
+        embed_dim: int,
+    ) -> None:
         super().__init__()
         self.keys = sorted(observation_shapes)
         assert self.keys and set(self.keys) <= {"pixels", "state"}, self.keys
         width = 0
         if "pixels" in self.keys:
-            height, breadth, channels = observation_shapes["pixels"]
-            assert height % 16 == 0 and breadth % 16 == 0, (height, breadth)
-            sizes = [channels] + [depth * 2**i for i in range(4)]
-            pairs = zip(sizes, sizes[1:], strict=False)
-            layers = [m for i, o in pairs for m in (nn.Conv2d(i, o, 4, stride=2, padding=1), nn.ReLU(inplace=True))]
-            self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-            width += sizes[-1] * (height // 16) * (breadth // 16)
+            height, breadth, inputs = observation_shapes["pixels"]
+            layers: list[nn.Module] = []
+            for channels, kernel, stride in convolutions:
+                assert height % stride == 0 and breadth % stride == 0, (height, breadth, stride)
+                padding = (kernel - stride) // 2  # halves the picture at stride 2
+                layers += [nn.Conv2d(inputs, channels, kernel, stride, padding), nn.ReLU(inplace=True)]
+                height, breadth, inputs = height // stride, breadth // stride, channels
+            self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            width += inputs * height * breadth
         if "state" in self.keys:
             width += math.prod(observation_shapes["state"])
         self.out = nn.Sequential(nn.Linear(width, embed_dim), nn.LayerNorm(embed_dim), nn.ELU())
@@ -59,11 +67,13 @@ class InverseModel(nn.Module):
     action. Our choice; the paper does not say which head it uses.
     """
 
+    log_area: Tensor  # (K,)
+
     def __init__(self, code_dim: int, action_dim: int, hidden: int, bins: int = 11) -> None:
         super().__init__()
         self.net = mlp(code_dim, action_dim * bins, hidden)
-        nn.init.zeros_(self.net[-1].weight)  # starts uniform
-        nn.init.zeros_(self.net[-1].bias)
+        for parameter in self.net[-1].parameters():
+            nn.init.zeros_(parameter)  # starts uniform
         self.bins = bins
         area = torch.full((bins,), 2 / (bins - 1))
         area[[0, -1]] /= 2  # border hats are halves

@@ -8,8 +8,7 @@ A row t holds o_t and the action a_t that answers it. Where `is_first` is set, a
 from a learned state that depends on nothing before.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +62,15 @@ class Trace(NamedTuple):
 class Core(nn.Module):
     """The deterministic path and the prior."""
 
+    learned: Tensor  # (3D, X+1) where the GRU's input weights are free
+
     def __init__(self, action_dim: int, deter: int, stoch: int, hidden: int) -> None:
         super().__init__()
         self.deter, self.stoch = deter, stoch
         self.inputs = nn.Sequential(nn.Linear(stoch + action_dim, hidden), nn.ELU())
         self.gru = nn.GRU(hidden + 1, deter, batch_first=True)  # the last input is the reset flag
         self.prior_net = mlp(deter, 2 * stoch, hidden, layers=1)
-        weight = self.gru.weight_ih_l0  # (3D, X+1), gates r, z, n
+        weight = cast(nn.Parameter, self.gru.weight_ih_l0)  # (3D, X+1), gates r, z, n
         with torch.no_grad():
             weight[: 2 * deter, -1] = CLOSED  # flag 1: h' = n, and n does not read h
             weight[2 * deter :, -1] = 0.0
@@ -89,8 +90,7 @@ class Core(nn.Module):
         joint = torch.cat([stoch, action], -1)
         flag = torch.zeros_like(joint[:, :1]) if reset is None else reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
         x = torch.cat([self.inputs(joint * (1 - flag)), flag], -1)  # (B, X+1)
-        weights = self.gru.weight_ih_l0, self.gru.weight_hh_l0, self.gru.bias_ih_l0, self.gru.bias_hh_l0
-        return torch.gru_cell(x, deter, *weights)
+        return torch.gru_cell(x, deter, *cast(list[Tensor], self.gru.all_weights[0]))
 
     def prior(self, deter: Tensor) -> Gaussian:
         return gaussian(self.prior_net(deter))
@@ -139,7 +139,7 @@ class RecurrentPosterior(nn.Module):
         return Trace(embed, deter_t, torch.stack(stochs, 1), post_t, core.prior(deter_t))
 
 
-POSTERIORS: dict[str, Callable[[int, Core], nn.Module]] = {
+POSTERIORS: dict[str, type[ObservationPosterior] | type[RecurrentPosterior]] = {
     "observation": ObservationPosterior,
     "recurrent": RecurrentPosterior,
 }

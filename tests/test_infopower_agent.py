@@ -1,0 +1,140 @@
+"""InfoPower's behaviour: who learns from which loss, imagination against the model, acting, state."""
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from agents.infopower import InfoPower, InfoPowerConfig
+from agents.nets import Actor
+from agents.replay import ReplayBuffer
+from world_models.infopower import InfoPowerModelConfig
+
+N, A, OBS = 3, 2, 5
+MODEL = InfoPowerModelConfig(convolutions=((2, 6, 4), (3, 4, 2)), embed=13, deter=11, stoch=7, hidden=17, critic=19)
+CONFIG = InfoPowerConfig(model=MODEL, batch=5, length=7, horizon=4, starts=23, hidden=17, entropy=0.01)
+
+
+def make_agent(config: InfoPowerConfig = CONFIG) -> InfoPower:
+    torch.manual_seed(0)
+    return InfoPower({"state": (OBS,)}, A, config)
+
+
+def timestep(first: bool = False) -> TensorDict:
+    values = {"state": torch.randn(N, OBS), "reward": torch.rand(N), "is_first": torch.full((N,), first)}
+    flags = {"is_last": torch.zeros(N, dtype=torch.bool), "is_terminal": torch.zeros(N, dtype=torch.bool)}
+    return TensorDict(values | flags, batch_size=[N])
+
+
+def make_replay(rows: int = 31) -> ReplayBuffer:
+    torch.manual_seed(0)
+    replay = ReplayBuffer(rows * N, N, "cpu")
+    for t in range(rows):
+        replay.add(timestep(first=t % 10 == 0).update({"action": torch.rand(N, A) * 2 - 1}))
+    return replay
+
+
+def moved(agent: InfoPower, before: dict[str, torch.Tensor]) -> set[str]:
+    after = agent.nets.state_dict()
+    return {name.split(".")[0] for name in after if not torch.equal(after[name], before[name])}
+
+
+@pytest.mark.parametrize("posterior", ["observation", "recurrent"])
+@pytest.mark.parametrize("codes", ["stoch", "feat"])
+def test_each_update_moves_its_own_nets(posterior: str, codes: str) -> None:
+    model = replace(MODEL, posterior=posterior, inverse_codes=codes)
+    agent, replay = make_agent(replace(CONFIG, model=model)), make_replay()
+    rows, _ = replay.sample(5, 7)
+    before = copy.deepcopy(agent.nets.state_dict())
+    trace, metrics = agent.update_model(rows)
+    assert moved(agent, before) == {"model", "reward_moments"}
+    before = copy.deepcopy(agent.nets.state_dict())
+    metrics |= agent.update_behaviour(trace, rows["is_first"])
+    assert moved(agent, before) == {"actor", "critic", "target", "return_range"}
+    assert all(value.shape == () and value.isfinite() and not value.requires_grad for value in metrics.values())
+    assert all(p.requires_grad for p in agent.model.parameters())
+
+
+def test_imagination_follows_prior_policy_and_heads() -> None:
+    """Replay the imagined actions through the model by hand, with the same noise."""
+    agent, replay = make_agent(), make_replay()
+    torch.nn.init.normal_(agent.model.inverse.net[-1].weight)
+    rows, _ = replay.sample(5, 7)
+    trace = agent.model.observe(rows)
+    torch.manual_seed(1)
+    feat, reward, empowerment, entropy = agent.imagine(trace, rows["is_first"])
+    assert feat.shape == (5, 23, 18) and reward.shape == empowerment.shape == entropy.shape == (4, 23)
+    torch.manual_seed(1)
+    model = agent.model
+    inside = torch.zeros(5, 7)
+    for b in range(5):
+        for t in range(2, 7):
+            inside[b, t] = float(not rows["is_first"][b, t - 1 : t + 1].any())
+    chosen = torch.multinomial(inside.flatten(), 23, replacement=True)
+    deter, stoch = trace.deter.flatten(0, 1)[chosen], trace.stoch.flatten(0, 1)[chosen]
+    codes = [trace.stoch[:, :-1].reshape(-1, 7)[(chosen // 7) * 6 + chosen % 7 - 1], stoch]
+    for k in range(4):
+        torch.testing.assert_close(feat[k], torch.cat([deter, stoch], -1))
+        action, action_entropy = agent.actor(feat[k])
+        deter = model.core.step(deter, stoch, action)
+        stoch = model.core.prior(deter).sample()
+        codes.append(stoch)
+        torch.testing.assert_close(reward[k], model.reward(torch.cat([deter, stoch], -1)))
+        log_prob = model.inverse(torch.cat(codes[-3:], -1), action).sum(-1)
+        torch.testing.assert_close(empowerment[k], log_prob + A * math.log(2))
+        torch.testing.assert_close(entropy[k], action_entropy)
+
+
+def test_entropy_is_the_tanh_normals() -> None:
+    """Against torch's transformed distribution, at the sampled actions."""
+    torch.manual_seed(0)
+    actor, feat = Actor(5, A, 7).double(), torch.randn(11, 5, dtype=torch.float64)
+    action, entropy = actor(feat)
+    normal = torch.distributions.Normal(*actor.parameters_of(feat))
+    squashed = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform(cache_size=1))
+    torch.testing.assert_close(entropy, -squashed.log_prob(action).sum(-1))
+    assert action.abs().max() < 1
+    torch.testing.assert_close(actor.mode(feat), torch.tanh(normal.mean))
+
+
+def test_acting_filters_as_the_model_observes() -> None:
+    agent = make_agent()
+    carry, steps = agent.initial_carry(N), [timestep(first=t == 0) for t in range(4)]
+    rows = []
+    for step in steps:
+        out, carry = agent.act(step, carry, explore=False)
+        rows.append(step.clone().update(out))
+        assert out["action"].shape == (N, A) and out["action"].abs().max() <= 1
+    slices = torch.stack(rows, 1)
+    slices_embed = agent.model.encoder(slices)
+    torch.testing.assert_close(agent.model.posterior(slices_embed, None).mean[:, -1], carry["stoch"])
+    again, _ = agent.act(steps[0], agent.initial_carry(N), explore=False)
+    torch.testing.assert_close(again["action"], rows[0]["action"])
+
+
+def test_acts_at_random_until_the_first_update() -> None:
+    agent, replay = make_agent(), make_replay()
+    step, carry = timestep(first=True), agent.initial_carry(N)
+    actions = torch.stack([agent.act(step, carry)[0]["action"] for _ in range(400)])
+    assert actions.mean().abs() < 0.05 and actions.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.03)
+    agent.update(replay)
+    assert torch.equal(agent.act(step, carry, explore=False)[0]["action"], agent.act(step, carry, False)[0]["action"])
+
+
+def test_a_restored_agent_learns_the_same() -> None:
+    replay = make_replay()
+    first = make_agent()
+    for _ in range(3):
+        first.update(replay)
+    saved, state = copy.deepcopy(first.state_dict()), torch.get_rng_state()
+    expected = first.update(replay)
+    second = make_agent()
+    second.load_state_dict(saved)
+    torch.set_rng_state(state)
+    found = second.update(replay)
+    assert found.keys() == expected.keys() and all(torch.equal(found[k], expected[k]) for k in found)
+    for a, b in zip(first.nets.state_dict().values(), second.nets.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
