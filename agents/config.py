@@ -1,0 +1,108 @@
+"""The configuration of a run: its options, as names, as JSON and back."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import tyro
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Config(Generic[A]):
+    """Settings of a run. Steps are environment steps: control steps of the simulator, action repeat included."""
+
+    name: tyro.conf.Suppress[str]
+    """The preset that this configuration started from."""
+    agent: A
+    task: str = "walker_stand"
+    """Domain and task as dm_control names them, such as cheetah_run."""
+    observation: Literal["pixels", "state"] = "pixels"
+    """What the agent sees."""
+    distraction: str = "none"
+    """What moves behind the agent: none, video, agent or noise."""
+    distraction_window: int = 64
+    """Side of the centred square in which it moves: 32, 40 or 64."""
+    background: Literal["sky+floor", "sky"] = "sky+floor"
+    """What the distraction replaces."""
+    video_change: int = 50
+    """Control steps until another video is shown; 0 changes it with the episode."""
+    video_dir: str | None = None
+    """Folder of videos or frames to show instead of generated ones."""
+    size: int = 64
+    """Side of the frames in pixels."""
+    action_repeat: int = 2
+    num_envs: int = 8
+    time_limit: int = 0
+    """Control steps of an episode; 0 takes dm_control's."""
+    steps: int = 1_000_000
+    """When to stop. The one option that --resume may change."""
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 0
+    """Processor threads; 0 takes all."""
+    train_ratio: float = 0.1
+    """Updates for each environment step."""
+    prefill: int = 5000
+    """Steps of random actions before the first update."""
+    replay_size: int = 500_000
+    """Rows of the replay: one for each action of each environment."""
+    replay_dir: str | None = None
+    """Folder for a scratch file that holds the replay's pixels instead of memory."""
+    eval_every: int = 20_000
+    """Steps between evaluations on videos that training never shows; 0 evaluates at the end only."""
+    eval_episodes: int = 10
+    log_every: int = 1000
+    """Steps between lines of metrics."""
+    checkpoint_every: int = 50_000
+    """Steps between checkpoints; 0 saves at the end and when stopped only."""
+
+
+def validate(config: Config[Any]) -> None:
+    """Raise ValueError, with the option's name, for a size that makes no sense."""
+    positive = {"size", "action-repeat", "num-envs", "steps", "replay-size", "eval-episodes", "log-every"}
+    for name, value in flatten(config).items():
+        least = 1 if name in positive else 0
+        if isinstance(value, int) and value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    if config.train_ratio < 0:
+        raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
+    held = config.replay_size // config.num_envs * config.num_envs * config.action_repeat
+    if config.prefill > held:
+        raise ValueError(f"--prefill {config.prefill} is more than the {held} steps that --replay-size holds")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Name every option of nested dataclasses as the command line does: `num-envs`, `agent.horizon`."""
+    options: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        name, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
+        options |= flatten(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
+    return options
+
+
+def rebuild(default: T, values: dict[str, Any]) -> T:
+    """Replace a configuration's options by those read from JSON; raise ValueError for an option that it lacks."""
+    changes = {}
+    for name, value in values.items():
+        if not hasattr(default, name):
+            raise ValueError(f"the configuration has an unknown option {name}{nearest(name, vars(default))}")
+        old = getattr(default, name)
+        changes[name] = rebuild(old, value) if dataclasses.is_dataclass(old) else freeze(value)
+    return dataclasses.replace(default, **changes)  # type: ignore[type-var]
+
+
+def freeze(value: Any) -> Any:
+    """Turn JSON's lists into tuples."""
+    return tuple(map(freeze, value)) if isinstance(value, list) else value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the end of an error line that suggests the valid name nearest to a wrong one."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f": did you mean {close[0]}?" if close else f": choose from {', '.join(names)}"

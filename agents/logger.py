@@ -1,0 +1,157 @@
+"""What a run tells people: metrics.jsonl, TensorBoard events and a progress line; the only place that reads devices."""
+
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+
+class Logger:
+    """Average metrics on their device and write them when asked.
+
+    `metrics.jsonl` has one object a line: `step`, then names such as `episode/return`, `loss/forward`. All of it but
+    `speed/...` is a function of the run's configuration.
+    """
+
+    def __init__(self, run: Path, steps: int, num_envs: int, device: torch.device | str = "cpu") -> None:
+        """steps: environment steps of the whole run, for the time left."""
+        self.run, self.steps, self.device = run, steps, torch.device(device)
+        self.sums: dict[str, Tensor] = {}  # since the last write, 0-dim
+        self.counts: dict[str, int] = {}
+        self.returns = torch.zeros(num_envs, device=self.device)  # (N,) of running episodes
+        self.finished = torch.zeros(2, device=self.device)  # since the last write: sum of returns, episodes
+        self.position = 0  # bytes of metrics.jsonl that count
+        self.seconds = 0.0  # spent on this run before `start`
+        self.updates = 0  # since the last write
+        self.latest: dict[str, float] = {}  # returns on the progress line
+        self.env_rate = self.update_rate = 0.0  # a second
+        self.painted = 0.0  # when the terminal was last painted
+
+    def start(self, step: int) -> None:
+        """Open the files at a step; what they hold beyond it, of a process that was killed, is removed."""
+        self.file = (self.run / "metrics.jsonl").open("ab")
+        if self.file.tell() < self.position:
+            raise ValueError(f"{self.file.name} is shorter than the checkpoint says: {self.position} bytes")
+        self.file.truncate(self.position)
+        self.events = SummaryWriter(str(self.run), purge_step=step + 1)
+        self.started = self.written_at = time.monotonic()
+        self.written_step = step
+
+    def close(self) -> None:
+        if sys.stdout.isatty():
+            print()
+        self.file.close()
+        self.events.close()
+
+    def add(self, metrics: Mapping[str, Tensor], updates: int = 0) -> None:
+        """Take in 0-dim tensors, without waiting for their device; `updates` says how many they took."""
+        for name, value in metrics.items():
+            value = value.detach().to(self.device, torch.float32)
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.updates += updates
+
+    def add_timestep(self, timestep: TensorDict) -> None:
+        """Follow the returns of N running episodes."""
+        self.returns += timestep["reward"]
+        last = timestep["is_last"].float()  # (N,)
+        self.finished += torch.stack([(self.returns * last).sum(), last.sum()])
+        self.returns *= 1 - last
+
+    def write(self, step: int) -> None:
+        """Write averages since the last call; raise FloatingPointError, with its name, if a loss is not finite."""
+        values = self.read()
+        self.measure_speed(step)
+        speeds = {"speed/env_steps": self.env_rate, "speed/updates": self.update_rate, "speed/minutes": self.minutes()}
+        self.file.write(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
+        self.file.flush()
+        for name, value in {**values, **speeds}.items():
+            self.events.add_scalar(name, value, step)
+        self.latest |= {name: value for name, value in values.items() if name in ("episode/return", "eval/return")}
+        self.paint(step)
+        self.sums, self.counts = {}, {}
+        self.finished.zero_()
+        raise_if_not_finite(values, step)
+
+    def check(self, step: int) -> None:
+        """Raise FloatingPointError if a loss since the last write is not finite."""
+        raise_if_not_finite(self.read(), step)
+
+    def read(self) -> dict[str, float]:
+        """Move all averages off their device at once."""
+        total, episodes = self.finished
+        names = [*self.sums, "episode/return", "episode/count"]
+        means = [self.sums[name] / self.counts[name] for name in self.sums]
+        values = dict(zip(names, torch.stack([*means, total / episodes, episodes]).tolist(), strict=True))
+        if values.pop("episode/count") == 0:
+            del values["episode/return"]
+        return values
+
+    def minutes(self) -> float:
+        """Return minutes spent on this run by all the processes that worked on it."""
+        return (self.seconds + time.monotonic() - self.started) / 60
+
+    def measure_speed(self, step: int) -> None:
+        now = time.monotonic()
+        elapsed = max(now - self.written_at, 1e-9)
+        self.env_rate = (step - self.written_step) / elapsed
+        self.update_rate = self.updates / elapsed
+        self.written_at, self.written_step, self.updates = now, step, 0
+
+    def progress(self, step: int) -> None:
+        """Repaint a terminal's progress line, at most once a second."""
+        if sys.stdout.isatty() and time.monotonic() - self.painted > 1:
+            self.paint(step)
+
+    def paint(self, step: int) -> None:
+        self.painted = time.monotonic()
+        parts = [f"{step:,}/{self.steps:,} env steps", f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.1f} updates/s"]
+        if self.env_rate > 0:
+            left = round(max(self.steps - step, 0) / self.env_rate)
+            parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
+        parts += [f"{name.replace('/', ' ')} {value:.1f}" for name, value in self.latest.items()]
+        line = " | ".join(parts)
+        if sys.stdout.isatty():
+            print("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K", end="", flush=True)
+        else:
+            print(line, flush=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return averages in progress and the place in metrics.jsonl; what is written so far is made to last."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.events.flush()
+        return {
+            "position": self.file.tell(),
+            "seconds": self.minutes() * 60,
+            "sums": self.sums,
+            "counts": self.counts,
+            "returns": self.returns,
+            "finished": self.finished,
+            "latest": self.latest,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`; call `start` afterwards."""
+        self.position, self.seconds = state_dict["position"], state_dict["seconds"]
+        self.sums = {name: value.to(self.device) for name, value in state_dict["sums"].items()}
+        self.counts = dict(state_dict["counts"])
+        self.returns.copy_(state_dict["returns"])
+        self.finished.copy_(state_dict["finished"])
+        self.latest = dict(state_dict["latest"])
+
+
+def raise_if_not_finite(values: Mapping[str, float], step: int) -> None:
+    for name, value in values.items():
+        if name.startswith("loss/") and not math.isfinite(value):
+            raise FloatingPointError(f"{name} is {value} at step {step}")

@@ -1,0 +1,299 @@
+"""Train an agent: python train.py AGENT --task TASK [options]; the one loop, and what rebuilds a run."""
+
+import copy
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar, Union
+
+import torch
+import tyro
+from agents.evaluation import evaluate
+from envs.batched import BatchedEnv
+from tensordict import TensorDict
+from torch import Tensor
+
+import envs as environments
+from agents import checkpoint
+from agents.agent import Agent
+from agents.config import Config, flatten, nearest, rebuild, validate
+from agents.generators import generators_state, seed_generators, set_generators_state
+from agents.infopower import InfoPower, InfoPowerConfig
+from agents.logger import Logger
+from agents.replay import ReplayBuffer
+from agents.run_folder import opened
+from agents.schedule import Every, Ratio
+from agents.signals import caught_signals
+from world_models.infopower import InfoPowerModelConfig
+
+A = TypeVar("A")
+
+
+SMALL = InfoPowerConfig(
+    model=InfoPowerModelConfig(
+        convolutions=((16, 6, 4), (32, 4, 2), (64, 4, 2)), embed=128, deter=128, stoch=24, hidden=128, critic=128
+    ),
+    batch=12,
+    length=20,
+    horizon=10,
+    starts=96,
+    hidden=128,
+)
+AGENTS: dict[str, Config[Any]] = {
+    "infopower": Config("infopower", InfoPowerConfig()),
+    "infopower-small": Config(
+        "infopower-small", SMALL, action_repeat=4, steps=150_000, train_ratio=1 / 16, prefill=8000, replay_size=40_000
+    ),
+}
+CLASSES: dict[type, Callable[..., Agent]] = {InfoPowerConfig: InfoPower}
+ABOUT = {
+    "infopower": "InfoPower at the published sizes of contrastive Dreamer, for one GPU.",
+    "infopower-small": "InfoPower for two processor cores: minutes from pixels to a policy.",
+}
+
+
+@dataclass(frozen=True)
+class Command(Generic[A]):
+    """Train an agent in a run folder."""
+
+    config: Annotated[Config[A], tyro.conf.arg(name="")]
+    run: str | None = None
+    """Run folder. Default: runs/AGENT-TASK-DISTRACTION-SEED."""
+    resume: bool = False
+    """Go on from the run's newest checkpoint, with the options that it was started with."""
+
+
+def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
+    """Make a run's environments; `changes` override options of `envs.make`."""
+    options = {
+        "num_envs": config.num_envs,
+        "device": find_device(config.device),
+        "pixels": config.observation == "pixels",
+        "distraction": config.distraction,
+        "distraction_window": config.distraction_window,
+        "background": config.background,
+        "video_change": config.video_change,
+        "video_dir": config.video_dir,
+        "size": config.size,
+        "action_repeat": config.action_repeat,
+        "time_limit": config.time_limit or None,
+        "threads": config.threads or None,
+        "seed": config.seed,
+    }
+    return environments.make(config.task, **(options | changes))
+
+
+def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
+    """Make a run's agent, untrained, for the shapes of its environments."""
+    make = CLASSES[type(config.agent)]
+    return make(envs.observation_shapes, envs.action_dim, config.agent, find_device(config.device))
+
+
+def load_config(run: Path) -> Config[Any]:
+    """Rebuild the configuration of a run folder."""
+    path = run / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
+    values = json.loads(path.read_text())
+    return rebuild(AGENTS[known_agent(values["name"])], values)
+
+
+def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> Agent:
+    """Rebuild a run's agent from its newest checkpoint; raise FileNotFoundError if there is none."""
+    newest = checkpoint.newest(run / "checkpoints")
+    if newest is None:
+        raise FileNotFoundError(f"the run {run} has no checkpoint yet")
+    agent = make_agent(config, envs)
+    agent.load_state_dict(checkpoint.load(newest / "agent.pt"))
+    return agent
+
+
+def find_device(name: str) -> torch.device:
+    """Resolve `auto`; raise ValueError for CUDA without CUDA."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no CUDA device here; take --device cpu or auto")
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def known_agent(name: str) -> str:
+    if name not in AGENTS:
+        raise ValueError(f"unknown agent {name}{nearest(name, AGENTS)}")
+    return name
+
+
+class Trainer:
+    """All that a run's future depends on, and the one loop."""
+
+    def __init__(self, config: Config[Any], run: Path) -> None:
+        seed_generators(config.seed)
+        self.config, self.run = config, run
+        self.envs = make_envs(config)
+        self.agent = make_agent(config, self.envs)
+        device = find_device(config.device)
+        self.replay = ReplayBuffer(config.replay_size, config.num_envs, device, config.replay_dir)
+        self.logger = Logger(run, config.steps, config.num_envs, device)
+        self.held_out = make_envs(config, num_envs=config.eval_episodes, seed=config.seed + 1, video_split="held_out")
+        self.held_out_start = copy.deepcopy(self.held_out.state_dict())  # every evaluation sees the same episodes
+        self.increment = config.num_envs * config.action_repeat
+        self.should_learn = Ratio(config.train_ratio, self.increment)
+        self.timestep, self.carry = self.envs.reset(), self.agent.initial_carry(config.num_envs)
+        self.step = 0
+
+    def train(self, stopped: Callable[[], bool]) -> None:
+        """Act, store, step, learn; evaluate, log and save now and then, and at the end."""
+        c, agent, replay, logger = self.config, self.agent, self.replay, self.logger
+        should_evaluate, should_log, should_save = (
+            Every(period, self.increment) for period in (c.eval_every, c.log_every, c.checkpoint_every)
+        )
+        stop = False
+        while self.step < c.steps and not stop:
+            out, self.carry = agent.act(self.timestep, self.carry)
+            replay.add(self.timestep.clone().update(out))
+            self.timestep = self.envs.step(out["action"])
+            self.step += self.increment
+            logger.add_timestep(self.timestep)
+            for _ in range(self.should_learn() if len(replay) * c.action_repeat >= c.prefill else 0):
+                logger.add(agent.update(replay), updates=1)
+            finished, stop = self.step >= c.steps, stopped()
+            if should_evaluate(self.step) or finished:
+                logger.add(self.evaluate())
+            if should_log(self.step) or finished:
+                logger.write(self.step)
+            if should_save(self.step) or finished or stop:
+                self.save()
+            logger.progress(self.step)
+
+    def evaluate(self) -> dict[str, Tensor]:
+        """Return the mean and the spread of greedy episodes on held-out videos."""
+        self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+        returns = evaluate(self.agent, self.held_out, self.config.eval_episodes)  # (episodes,)
+        return {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
+
+    def save(self, folder: str = "checkpoints") -> Path:
+        """Write a checkpoint, unless a loss is not finite."""
+        if folder == "checkpoints":
+            self.logger.check(self.step)
+        state = {
+            "step": self.step,
+            "timestep": self.timestep.to_dict(),
+            "carry": self.carry.to_dict(),
+            "envs": self.envs.state_dict(),
+            "ratio": self.should_learn.state_dict(),
+            "logger": self.logger.state_dict(),
+            "generators": generators_state(),
+        }
+        files = {"agent.pt": self.agent.state_dict(), "trainer.pt": state, "replay.pt": self.replay.state_dict()}
+        return checkpoint.save(self.run / folder, self.step, files)
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint."""
+        state = checkpoint.load(path / "trainer.pt")
+        self.agent.load_state_dict(checkpoint.load(path / "agent.pt"))
+        self.replay.load_state_dict(checkpoint.load(path / "replay.pt", mmap=True))
+        self.envs.load_state_dict(state["envs"])
+        self.step = state["step"]
+        self.timestep, self.carry = (
+            TensorDict(state[key], batch_size=[self.config.num_envs], device=self.replay.device)
+            for key in ("timestep", "carry")
+        )
+        self.should_learn.load_state_dict(state["ratio"])
+        self.logger.load_state_dict(state["logger"])
+        set_generators_state(state["generators"])
+
+
+def train(config: Config[Any], run: Path, resume: bool = False) -> None:
+    """Train in a run folder until the end, a signal (exit 128 + its number) or a loss that is not finite."""
+    validate(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    trainer = Trainer(config, run)
+    with opened(run, config, resume), caught_signals() as caught:
+        newest = checkpoint.newest(run / "checkpoints")
+        if newest is not None:
+            trainer.load(newest)
+        begins = f"goes on from step {trainer.step:,}" if newest else "begins"
+        print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
+        trainer.logger.start(trainer.step)
+        try:
+            trainer.train(stopped=lambda: bool(caught))
+        except (FloatingPointError, RuntimeError, ValueError) as error:
+            stop_if_not_finite(trainer, error)
+            raise
+        finally:
+            trainer.logger.close()
+    if caught:
+        print(f"stopped by {signal.Signals(caught[0]).name} at step {trainer.step:,}; --resume goes on", flush=True)
+        raise SystemExit(128 + caught[0])
+
+
+def stop_if_not_finite(trainer: Trainer, error: Exception) -> None:
+    """Save what is needed to look at a loss that is not finite, and say which; checkpoints stay as they were."""
+    try:
+        trainer.logger.check(trainer.step)
+    except FloatingPointError as found:
+        error = found
+    if isinstance(error, FloatingPointError):
+        raise FloatingPointError(f"{error}; see {trainer.save('failure')}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.getLogger("agents").setLevel(logging.INFO)
+    try:
+        command = parse(arguments, AGENTS)
+        run = Path(command.run or default_run(command.config))
+        if command.resume:
+            command = parse(arguments, AGENTS | {command.config.name: resumable(run, command.config.name)})
+            refuse_changes(load_config(run), command.config, run)
+        train(command.config, run, command.resume)
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[Any]:
+    """Read a command line whose defaults are the presets'."""
+    if arguments and not arguments[0].startswith("-"):
+        known_agent(arguments[0])
+    commands = []
+    for name, preset in presets.items():
+        subcommand = tyro.conf.subcommand(name, default=Command(preset), description=ABOUT[name])
+        commands.append(Annotated[Command[type(preset.agent)], subcommand])  # type: ignore[misc]
+    description = "Train an agent in a run folder. For an agent's options: python train.py AGENT --help"
+    union: Any = Union[tuple(commands)]  # noqa: UP007, made of a list
+    return tyro.cli(union, prog="train.py", description=description, args=arguments)
+
+
+def default_run(config: Config[Any]) -> str:
+    return f"runs/{config.name}-{config.task}-{config.distraction}-{config.seed}"
+
+
+def resumable(run: Path, name: str) -> Config[Any]:
+    """Load the configuration to go on with, of the agent asked for."""
+    saved = load_config(run)
+    if saved.name != name:
+        raise ValueError(f"the run in {run} trains {saved.name}, not {name}")
+    return saved
+
+
+def refuse_changes(saved: Config[Any], asked: Config[Any], run: Path) -> None:
+    """Raise ValueError for options, other than `steps`, with which a run cannot go on."""
+    before, now = flatten(saved), flatten(asked)
+    changed = [
+        f"--{name} {now[name]} (was {before[name]})" for name in now if now[name] != before[name] and name != "steps"
+    ]
+    if changed:
+        raise ValueError(f"the run in {run} cannot go on with other options: {', '.join(changed)}")
+
+
+if __name__ == "__main__":
+    main()
