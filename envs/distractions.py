@@ -28,8 +28,6 @@ class Clips:
     """
 
     def __init__(self, bank: Bank, num_envs: int, change: int, seed: int) -> None:
-        if change < 0:
-            raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
         self.bank, self.num_envs, self.change = bank, num_envs, change
         self._starts = bank.lengths.cumsum(0) - bank.lengths  # (videos,) where each begins
         self._periods = (2 * (bank.lengths - 1)).clamp(min=1)  # (videos,) to and fro; a still picture stays
@@ -145,6 +143,8 @@ def make(
     _check(split, "video_split", videos.SPLITS)
     if window not in WINDOWS:
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
+    if change < 0:
+        raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
     if video_dir is not None and name != "video":
         raise ValueError(f"video_dir is read by the distraction 'video', not by {name!r}")
     if name == "none":

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-wp.config.log_level = wp.LOG_ERROR  # no banner, no line per compiled kernel, no warning that there is no CUDA
+wp.config.log_level = wp.LOG_ERROR  # no banner, no line for each compiled kernel
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 BACKGROUNDS = ("sky", "sky+floor")
@@ -72,6 +73,21 @@ class _Shard:
     poses: dict[str, Tensor]  # float32 views of `data`
 
 
+def _start_warp() -> None:
+    """Initialise Warp, without the complaint that its native part prints where there is no CUDA."""
+    if torch.cuda.is_available():
+        return wp.init()
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 class Renderer:
     """Render N environments of one model, each from its own poses, as NHWC uint8.
 
@@ -98,7 +114,7 @@ class Renderer:
             raise ValueError(f"num_envs, size and threads must be at least 1, got {num_envs}, {size} and {threads}")
         if not 0 <= camera < model.ncam:
             raise ValueError(f"camera {camera} does not exist: the model has {model.ncam}")
-        wp.init()
+        _start_warp()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self._model, self._camera, self._quality = model, camera, quality
         planes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)

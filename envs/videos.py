@@ -136,7 +136,7 @@ def rain(draw: Draw, length: int, size: int, device: torch.device) -> Tensor:
 def nbody(draw: Draw, length: int, size: int, device: torch.device) -> Tensor:
     """Integrate glowing bodies that attract each other, with trails."""
     count = int(draw.integers(6, 16))
-    place = draw.normal(size=(count, 2)) * 0.22  # the picture is 1 wide, its centre 0
+    place = draw.normal(size=(count, 2)) * 0.26  # the picture is 1 wide, its centre 0
     speed = np.stack([-place[:, 1], place[:, 0]], 1) * draw.uniform(1.5, 3.5) + draw.normal(size=(count, 2)) * 0.15
     mass = draw.uniform(0.2, 1.0, count)
     path = np.empty((length, count, 2))
@@ -144,18 +144,19 @@ def nbody(draw: Draw, length: int, size: int, device: torch.device) -> Tensor:
         for _ in range(4):
             gap = place[None] - place[:, None]  # (count, count, 2)
             pull = (mass[None, :, None] * gap / (np.square(gap).sum(-1, keepdims=True) + 0.004) ** 1.5).sum(1)
-            speed += (0.06 * pull - 6 * place) * 0.01
+            speed += (0.04 * pull - 5 * place) * 0.01
             place = place + speed * 0.01
         path[frame] = place + 0.5
     path_ = torch.as_tensor(path, dtype=torch.float32, device=device)
     radius = 0.02 + 0.035 * torch.as_tensor(mass, dtype=torch.float32, device=device)[:, None]
     pixel = (torch.arange(size, device=device) + 0.5) / size
     bell_y, bell_x = (torch.exp(-0.5 * ((pixel - path_[..., axis, None]) / radius) ** 2) for axis in (0, 1))
-    colour = 0.25 + 0.75 * _uniform(draw, device, (count, 3))
-    image = torch.einsum("tky,tkx,kc->tyxc", bell_y, bell_x, 1.3 * colour)
+    colour = 0.1 + 0.9 * _uniform(draw, device, (count, 3)) ** 2
+    image = torch.einsum("tky,tkx,kc->tyxc", bell_y, bell_x, 2 * colour)
     for frame in range(1, length):
         torch.maximum(image[frame], 0.88 * image[frame - 1], out=image[frame])
-    return image + 0.25 * _uniform(draw, device, (3,))
+    dark = 0.3 * _uniform(draw, device, (3,))
+    return dark + (1 - dark) * (1 - torch.exp(-image))
 
 
 KINDS: dict[str, Kind] = {"plasma": plasma, "blobs": blobs, "rain": rain, "nbody": nbody}

@@ -1,0 +1,210 @@
+"""Which frame is shown when, worked by hand; resuming; and what is refused."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from envs import distractions
+from envs.distractions import Clips
+from envs.videos import Bank
+
+LENGTHS = (3, 1, 5)
+
+
+def numbered_bank(lengths: tuple[int, ...] = LENGTHS) -> Bank:
+    """Make one-pixel videos whose red is the clip and whose green is the frame within it."""
+    frames = [(clip, frame, 0) for clip, length in enumerate(lengths) for frame in range(length)]
+    return Bank(torch.tensor(frames, dtype=torch.uint8).view(-1, 1, 1, 3), torch.tensor(lengths))
+
+
+def shown(clips: Clips) -> tuple[Tensor, Tensor]:
+    """Say which clip and which frame of it each environment shows, (N,) each."""
+    backdrop = clips.backdrop
+    pixel = backdrop.frames[backdrop.current.long(), 0, 0]
+    return pixel[:, 0].long(), pixel[:, 1].long()
+
+
+def nobody(count: int) -> Tensor:
+    return torch.zeros(count, dtype=torch.bool)
+
+
+def test_a_clip_plays_to_and_fro() -> None:
+    clips = Clips(numbered_bank((4,)), 1, change=0, seed=0)
+    clips.phase = torch.tensor([0])
+    frames = []
+    for _ in range(9):
+        frames.append(shown(clips)[1].item())
+        clips.advance(nobody(1), 1)
+    assert frames == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+
+
+def test_action_repeat_skips_frames() -> None:
+    clips = Clips(numbered_bank((4,)), 1, change=0, seed=0)
+    clips.phase = torch.tensor([1])
+    frames = []
+    for _ in range(4):
+        frames.append(shown(clips)[1].item())
+        clips.advance(nobody(1), 2)
+    assert frames == [1, 3, 1, 1]  # phases 1, 3, 5, 7 of 0 1 2 3 2 1 | 0 1 2 3 2 1
+
+
+def test_a_still_picture_stays() -> None:
+    clips = Clips(numbered_bank((1,)), 2, change=3, seed=0)
+    for _ in range(7):
+        clips.advance(nobody(2), 1)
+        assert shown(clips)[1].tolist() == [0, 0]
+
+
+def test_frames_never_leave_their_clip() -> None:
+    clips = Clips(numbered_bank(), 101, change=13, seed=1)
+    for _ in range(29):
+        clips.advance(nobody(101), 1)
+        clip, _ = shown(clips)
+        assert torch.equal(clip, clips.clip)
+    assert set(clips.clip.tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, [50, 100, 150]), (4, [13, 25, 38])])
+def test_a_new_video_comes_every_fifty_control_steps(steps: int, expected: list[int]) -> None:
+    """With action repeat 4 the changes fall due at steps 50, 100, 150, seen in calls 13, 25 and 38."""
+    clips = Clips(numbered_bank(tuple([2] * 255)), 7, change=50, seed=2)
+    changes, before = [], clips.clip
+    for call in range(1, expected[-1] + 3):
+        clips.advance(nobody(7), steps)
+        if not torch.equal(clips.clip, before):
+            changes.append(call)
+        before = clips.clip
+    assert changes == expected
+
+
+def test_an_episode_brings_a_new_video_to_its_row_alone_and_starts_its_count() -> None:
+    clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=10, seed=3)
+    for _ in range(7):
+        clips.advance(nobody(5), 1)
+    before = clips.clip
+    first = torch.tensor([False, True, False, False, True])
+    clips.advance(first, 1)
+    assert ((clips.clip != before) == first).all()
+    assert clips.age.tolist() == [8, 0, 8, 8, 0]
+
+
+def test_every_episode_means_no_change_in_between() -> None:
+    clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=0, seed=3)
+    before = clips.clip
+    for _ in range(211):
+        clips.advance(nobody(5), 4)
+    assert torch.equal(clips.clip, before)
+    clips.advance(~nobody(5), 4)
+    assert not torch.equal(clips.clip, before)
+
+
+def test_clips_and_starts_are_uniform() -> None:
+    clips = Clips(numbered_bank((3, 3, 3, 3)), 20000, change=0, seed=4)
+    clip, frame = shown(clips)
+    assert torch.allclose(clip.bincount() / 20000, torch.full((4,), 0.25), atol=0.02)
+    assert torch.allclose(frame.bincount() / 20000, torch.tensor([0.25, 0.5, 0.25]), atol=0.02)  # 0 1 2 1 | 0 1 2 1
+
+
+def recorder(clips: int, length: int, seed: int) -> Tensor:
+    frames = np.random.default_rng(seed).integers(256, size=(clips, length, 8, 8, 3), dtype=np.uint8)
+    return torch.from_numpy(frames)
+
+
+@pytest.mark.parametrize("name", ["video", "agent", "noise"])
+def test_a_saved_state_goes_on_bit_for_bit(name: str) -> None:
+    def make() -> distractions.Distraction:
+        made = distractions.make(name, 5, size=8, change=3, seed=11, record=recorder)
+        assert made is not None
+        return made
+
+    one, other = make(), make()
+    first = torch.tensor([False, False, True, False, False])
+    for _ in range(7):
+        one.advance(first, 2)
+    file = io.BytesIO()
+    torch.save(one.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for _ in range(11):
+        for mine, its in zip(one.backdrop, other.backdrop, strict=True):
+            assert torch.equal(mine, its)
+        one.advance(first, 2)
+        other.advance(first, 2)
+
+
+def test_a_state_of_other_videos_is_refused() -> None:
+    state = Clips(numbered_bank((2, 3)), 5, change=0, seed=0).state_dict()
+    with pytest.raises(ValueError, match="the videos have changed since this state was saved"):
+        Clips(numbered_bank((2, 5)), 5, change=0, seed=0).load_state_dict(state)
+
+
+@pytest.mark.parametrize("name", ["video", "agent", "noise"])
+def test_the_global_generators_are_left_alone(name: str) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    made = distractions.make(name, 3, size=8, seed=5, record=recorder)
+    assert made is not None
+    made.advance(nobody(3), 1)
+    drawn = torch.rand(1), np.random.rand()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    assert drawn == (torch.rand(1), np.random.rand())
+
+
+def test_noise_is_fresh_uniform_and_each_environments_own() -> None:
+    noise = distractions.make("noise", 3, size=37, seed=1)
+    assert noise is not None
+    first = noise.backdrop.frames.clone()
+    noise.advance(nobody(3), 1)
+    second = noise.backdrop.frames
+    assert first.shape == (3, 37, 37, 3) and first.dtype == torch.uint8
+    assert noise.backdrop.current.tolist() == [0, 1, 2]
+    for a, b in ((first, second), (first[0], first[1])):
+        assert abs((a == b).float().mean().item() - 1 / 256) < 0.003  # equal by chance only
+    assert torch.allclose(first.flatten().bincount(minlength=256) / first.numel(), torch.tensor(1 / 256), atol=0.003)
+
+
+def test_recorded_agents_differ_between_the_splits_and_are_averaged_to_the_window() -> None:
+    seeds = []
+
+    def record(clips: int, length: int, seed: int) -> Tensor:
+        seeds.append(seed)
+        return torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2, 1).expand(clips, length, 2, 2, 3) * 20
+
+    for split in ("train", "held_out"):
+        made = distractions.make("agent", 2, size=1, split=split, seed=9, record=record)
+        assert made is not None
+        assert (made.backdrop.frames == 30).all()  # the mean of 0, 20, 40, 60
+    assert len(set(seeds)) == 2
+
+
+@pytest.mark.parametrize(("size", "window", "pixels"), [(64, 32, 32), (64, 40, 40), (64, 64, 64), (84, 32, 42)])
+def test_the_window_grows_with_the_picture(size: int, window: int, pixels: int) -> None:
+    made = distractions.make("noise", 1, size=size, window=window)
+    assert made is not None
+    assert made.backdrop.frames.shape == (1, pixels, pixels, 3)
+
+
+def test_none_is_none() -> None:
+    assert distractions.make("none", 3) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("vidio", {}, "unknown distraction 'vidio': did you mean 'video'?"),
+        ("xyz", {}, "unknown distraction 'xyz': choose one of none, video, agent, noise"),
+        ("video", {"window": 33}, "distraction_window must be one of 32, 40, 64, got 33"),
+        ("video", {"split": "test"}, "unknown video_split 'test': choose one of train, held_out"),
+        ("video", {"change": -1}, "video_change must be 0 (every episode) or a number of control steps, got -1"),
+        ("noise", {"video_dir": "films"}, "video_dir is read by the distraction 'video', not by 'noise'"),
+        ("agent", {}, "the distraction 'agent' needs a recorder of the task"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(name: str, options: dict, message: str) -> None:
+    with pytest.raises(ValueError) as refusal:
+        distractions.make(name, 2, **options)
+    assert str(refusal.value) == message
