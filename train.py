@@ -215,7 +215,7 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
         newest = checkpoint.newest(run / "checkpoints")
         if newest is not None:
             trainer.load(newest)
-        begins = f"goes on from step {trainer.step:,}" if newest else "begins"
+        begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
         print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
         trainer.logger.start(trainer.step)
         try:

@@ -80,9 +80,14 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Name every option of nested dataclasses as the command line does: `num-envs`, `agent.horizon`."""
     options: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        name, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
+        name, value = prefix + option(field.name), getattr(config, field.name)
         options |= flatten(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
     return options
+
+
+def option(field: str) -> str:
+    """Spell a field's name as the command line does; a last underscore stays."""
+    return field[:-1].replace("_", "-") + field[-1]
 
 
 def rebuild(default: T, values: dict[str, Any]) -> T:

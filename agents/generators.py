@@ -1,7 +1,7 @@
 """The global random generators, seeded and saved together."""
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def seed_generators(seed: int) -> None:
 
 def generators_state() -> dict[str, Any]:
     """Return their states in types that `torch.load(weights_only=True)` reads."""
-    name, keys, *rest = np.random.get_state(legacy=True)
+    name, keys, *rest = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state(legacy=True))
     return {
         "python": random.getstate(),
         "numpy": (name, keys.tolist(), *rest),

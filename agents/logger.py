@@ -39,9 +39,9 @@ class Logger:
 
     def start(self, step: int) -> None:
         """Open the files at a step; what they hold beyond it, of a process that was killed, is removed."""
-        self.file = (self.run / "metrics.jsonl").open("ab")
+        self.file = (self.run / "metrics.jsonl").open("ab", buffering=0)
         if self.file.tell() < self.position:
-            raise ValueError(f"{self.file.name} is shorter than the checkpoint says: {self.position} bytes")
+            raise ValueError(f"{self.file.name} is shorter than the checkpoint says, {self.position} bytes")
         self.file.truncate(self.position)
         self.events = SummaryWriter(str(self.run), purge_step=step + 1)
         self.started = self.written_at = time.monotonic()
@@ -73,8 +73,7 @@ class Logger:
         values = self.read()
         self.measure_speed(step)
         speeds = {"speed/env_steps": self.env_rate, "speed/updates": self.update_rate, "speed/minutes": self.minutes()}
-        self.file.write(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
-        self.file.flush()
+        self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
         self.latest |= {name: value for name, value in values.items() if name in ("episode/return", "eval/return")}
@@ -82,6 +81,14 @@ class Logger:
         self.sums, self.counts = {}, {}
         self.finished.zero_()
         raise_if_not_finite(values, step)
+
+    def write_line(self, line: bytes) -> None:
+        try:
+            complete = self.file.write(line) == len(line)
+        except OSError as error:
+            raise OSError(f"cannot write {self.file.name}: {error.strerror}") from error
+        if not complete:  # unbuffered files write what fits
+            raise OSError(f"cannot write {self.file.name}: the disk is full")
 
     def check(self, step: int) -> None:
         """Raise FloatingPointError if a loss since the last write is not finite."""
@@ -128,7 +135,6 @@ class Logger:
 
     def state_dict(self) -> dict[str, Any]:
         """Return averages in progress and the place in metrics.jsonl; what is written so far is made to last."""
-        self.file.flush()
         os.fsync(self.file.fileno())
         self.events.flush()
         return {

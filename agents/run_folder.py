@@ -15,10 +15,27 @@ from agents.config import Config
 
 @contextmanager
 def opened(run: Path, config: Config[Any], resume: bool) -> Iterator[None]:
-    """Make a run folder for this process alone, with the configuration in it; leave none if nothing was trained."""
+    """Make a run folder, or go on in one, for this process alone; remove a new one if nothing came of it.
+
+    Raises ValueError or OSError for a folder that is not empty, is in use or cannot be written.
+    """
+    lock = prepare(run, config, resume)
+    try:
+        yield
+    finally:
+        if not resume and nothing_learnt(run):
+            shutil.rmtree(run)
+        os.close(lock)
+
+
+def prepare(run: Path, config: Config[Any], resume: bool) -> int:
+    """Make the folder, lock it and save the configuration; return the lock, which ends with the process."""
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = os.open(run, os.O_RDONLY)
+    except OSError as error:
+        raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not resume and any(run.iterdir()):
             raise ValueError(f"run folder {run} is not empty: go on with --resume, or choose another with --run")
@@ -26,14 +43,19 @@ def opened(run: Path, config: Config[Any], resume: bool) -> Iterator[None]:
         aside.write_text(json.dumps(asdict(config), indent=2) + "\n")
         os.replace(aside, run / "config.json")
     except BlockingIOError as error:
+        os.close(lock)
         raise ValueError(f"run folder {run} is in use by another process") from error
     except OSError as error:
-        raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
-    try:
-        yield
-    except (ValueError, OSError):
-        if not resume and not (run / "checkpoints").exists() and (run / "metrics.jsonl").stat().st_size == 0:
-            shutil.rmtree(run)
-        raise
-    finally:
         os.close(lock)
+        raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
+    except ValueError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def nothing_learnt(run: Path) -> bool:
+    """Say whether a run ended before its first checkpoint and its first metrics."""
+    metrics = run / "metrics.jsonl"
+    kept = (run / "checkpoints").exists() or (run / "failure").exists()
+    return not kept and not (metrics.exists() and metrics.stat().st_size)
