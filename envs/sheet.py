@@ -1,0 +1,89 @@
+"""Draw a contact sheet of every distraction beside the clean picture: python -m envs.sheet docs/distractions.png."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+import envs
+from envs import videos
+
+TASKS = ("walker_stand", "cheetah_run", "cartpole_swingup", "finger_spin", "ball_in_cup_catch")
+COLUMNS: dict[str, dict] = {
+    "clean": {"distraction": "none"},
+    "video 32": {"distraction": "video", "distraction_window": 32},
+    "video 40": {"distraction": "video", "distraction_window": 40},
+    "video 64": {"distraction": "video"},
+    "video 64, sky": {"distraction": "video", "background": "sky"},
+    "agent 32": {"distraction": "agent", "distraction_window": 32},
+    "agent 64": {"distraction": "agent"},
+    "noise 32": {"distraction": "noise", "distraction_window": 32},
+    "noise 64": {"distraction": "noise"},
+}
+STEPS = 17  # control steps before the picture is taken
+SCALE, GAP, MARGIN, HEAD = 2, 4, 112, 22  # enlargement; pixels between pictures, left of a row, above a block
+PAPER, INK = (255, 255, 255), (30, 30, 30)
+
+
+def picture(task: str, seed: int, options: dict) -> Tensor:
+    """Play the same actions from the same start under one distraction -> (64, 64, 3) uint8."""
+    env = envs.make(task, pixels=True, seed=seed, **options)
+    actions = torch.rand(STEPS, 1, env.action_dim, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    timestep = env.reset()
+    for action in actions:
+        timestep = env.step(action)
+    env.close()
+    return timestep["pixels"][0].cpu()
+
+
+def draw() -> Image.Image:
+    """Lay out tasks by distractions, and below them the generated kinds of video over time."""
+    blocks = [
+        (
+            "",
+            list(COLUMNS),
+            {task: [picture(task, row, COLUMNS[name]) for name in COLUMNS] for row, task in enumerate(TASKS)},
+        )
+    ]
+    bank = videos.procedural(3, "train", 64, torch.device("cpu"), clips=len(videos.KINDS))
+    clips = bank.frames.unflatten(0, (len(videos.KINDS), -1))
+    times = [round(k * 60 / (len(COLUMNS) - 1)) for k in range(len(COLUMNS))]
+    strips = {kind: [clips[row, t] for t in times] for row, kind in enumerate(videos.KINDS)}
+    blocks.append(("generated", [f"frame {t}" for t in times], strips))
+
+    cell = 64 * SCALE + GAP
+    height = sum(HEAD + cell * len(rows) + GAP for _, _, rows in blocks)
+    sheet = Image.new("RGB", (MARGIN + cell * len(COLUMNS), height), PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    top = 0
+    for title, names, rows in blocks:
+        pen.text((GAP, top + 3), title, INK, font)
+        for column, name in enumerate(names):
+            pen.text((MARGIN + column * cell, top + 3), name, INK, font)
+        top += HEAD
+        for label, images in rows.items():
+            pen.multiline_text((GAP, top + 50), label.replace("_", "\n", 1), INK, font)
+            for column, image in enumerate(images):
+                large = Image.fromarray(image.numpy()).resize((64 * SCALE, 64 * SCALE), Image.Resampling.NEAREST)
+                sheet.paste(large, (MARGIN + column * cell, top))
+            top += cell
+        top += GAP
+    return sheet
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m envs.sheet", description=__doc__.split(":")[0] + ".")
+    parser.add_argument("file", type=Path, help="PNG to write")
+    path = parser.parse_args().file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw().save(path, optimize=True)
+    except OSError as error:
+        sys.exit(f"error: cannot write {str(path)!r}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()
