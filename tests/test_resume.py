@@ -1,0 +1,120 @@
+"""Real processes, interrupted at any moment and resumed, end where the uninterrupted run ends: bit for bit.
+
+`python tests/test_resume.py [COUNT [TRAIN OPTIONS ...]]` kills runs COUNT (20) times over at random moments.
+"""
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from tiny import arguments, differing
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-u", str(ROOT / "train.py"), *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def interrupt_after(process: subprocess.Popen[str], text: str, number: int) -> str:
+    """Send a signal once the process prints a line that starts with `text`; return all that it printed."""
+    assert process.stdout is not None
+    printed = ""
+    for line in process.stdout:
+        printed += line
+        if line.startswith(text):
+            process.send_signal(number)
+            break
+    printed += process.stdout.read()
+    process.wait()
+    return printed
+
+
+def resume(run: Path) -> None:
+    """Go on to the end, with the options that are in the folder."""
+    words = ["infopower-small", "--run", str(run), "--resume"]
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *words], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an uninterrupted run."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    process = start(arguments(run, steps=3000))
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    return run
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+    whole: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    run = tmp_path / "run"
+    process = start(arguments(run, steps=3000))
+    printed = interrupt_after(process, "720/", number)
+    assert process.returncode == code, printed
+    (kept,) = [int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
+    if number == signal.SIGKILL:
+        assert kept % 300 == 0 and 600 <= kept < 3000
+    else:
+        assert printed.splitlines()[-1] == f"stopped by {number.name} at step {kept:,}; --resume goes on"
+        assert 720 <= kept < 3000
+    resume(run)
+    assert differing(run, whole) == []
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    interrupt_after(start(arguments(run, steps=3000)), "infopower-small on", signal.SIGKILL)
+    assert (run / "config.json").exists()
+    resume(run)
+    assert differing(run, whole) == []
+
+
+def kill_many_times(count: int, options: list[str]) -> bool:
+    """Kill runs `count` times in all, at random moments of a process's life; say whether each ends as it should."""
+    folder = Path(tempfile.mkdtemp())
+    begun = time.monotonic()
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments(folder / "whole", *options)], check=True)
+    seconds = time.monotonic() - begun
+    kills, runs, equal = 0, 0, True
+    while kills < count:
+        runs += 1
+        killed = kill_until_it_ends(folder / f"killed{runs}", options, count - kills, seconds)
+        different = differing(folder / f"killed{runs}", folder / "whole")
+        print(f"killed {killed} times: {different or 'equal, bit for bit'}", flush=True)
+        kills, equal = kills + killed, equal and not different
+    return equal
+
+
+def kill_until_it_ends(run: Path, options: list[str], most: int, seconds: float) -> int:
+    """Start a run, kill it up to `most` times within `seconds` of each start, let it end; return how often."""
+    words, kills = arguments(run, *options), 0
+    while kills < most:
+        process = start(words)
+        try:
+            process.communicate(timeout=random.uniform(0, seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        if process.returncode == 0:
+            return kills
+        if (run / "config.json").exists():
+            words = ["infopower-small", "--run", str(run), "--resume"]
+    resume(run)
+    return kills
+
+
+if __name__ == "__main__":
+    times, extra = int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:] or ["--steps", "3000"]
+    sys.exit(0 if kill_many_times(times, extra) else "a resumed run ended elsewhere")

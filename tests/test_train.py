@@ -1,0 +1,244 @@
+"""The one loop and its command line."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import arguments, checkpoint_of, differing, metrics
+
+import train
+from agents.infopower import InfoPower
+from agents.replay import ReplayBuffer
+
+
+def exit_code(*line: Any) -> int:
+    with pytest.raises(SystemExit) as caught:
+        train.main([str(word) for word in line])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of 600 steps."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    train.main(arguments(run))
+    return run
+
+
+def test_a_run_leaves_its_folder(finished: Path) -> None:
+    names = {path.name.split(".tfevents")[0] for path in finished.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "checkpoints", "events.out"}
+    assert [path.name for path in (finished / "checkpoints").iterdir()] == ["000000600"]
+    rows = metrics(finished)
+    assert [row["step"] for row in rows] == [120, 240, 360, 480, 600]
+    assert [row["step"] for row in rows if "eval/return" in row] == [360, 600]  # evaluated at 300 and 600
+    assert [row["step"] for row in rows if "loss/forward" in row] == [240, 360, 480, 600]  # 150 steps are random
+    assert [row["step"] for row in rows if "episode/return" in row] == [360]  # episodes end at 300 and 606
+
+
+def test_the_configuration_is_rebuilt_from_the_folder(finished: Path) -> None:
+    config = train.load_config(finished)
+    assert (config.name, config.num_envs, config.action_repeat, config.agent.model.deter) == (
+        "infopower-small",
+        3,
+        2,
+        11,
+    )
+    envs = train.make_envs(config)
+    agent = train.load_agent(finished, config, envs)
+    saved = torch.load(finished / "checkpoints" / "000000600" / "agent.pt", weights_only=True)
+    assert all(torch.equal(value, saved["nets"][name]) for name, value in agent.state_dict()["nets"].items())
+
+
+def test_rows_hold_what_arrived_and_what_was_done_about_it(finished: Path) -> None:
+    """Step the same environments again with the stored actions: they answer with the stored rows."""
+    envs = train.make_envs(train.load_config(finished))
+    replay = ReplayBuffer(39_999, 3)
+    replay.load_state_dict(torch.load(finished / "checkpoints" / "000000600" / "replay.pt", weights_only=True))
+    rows, timestep = replay.latest(100), envs.reset()
+    for t in range(100):
+        assert all(torch.equal(rows[key][:, t], value) for key, value in timestep.items())
+        timestep = envs.step(rows["action"][:, t])
+
+
+def test_what_is_only_looked_at_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    train.main(arguments(tmp_path / "run", "--eval-every", 0, "--log-every", 70, "--checkpoint-every", 0))
+    assert all("logger" in name for name in set(differing(finished, tmp_path / "run")) - {"metrics"})
+
+
+def test_another_seed_changes_the_run(finished: Path, tmp_path: Path) -> None:
+    train.main(arguments(tmp_path / "run", "--seed", 1, steps=60))
+    rows = (checkpoint_of(run)["/replay.pt/rows/state"][:30] for run in (finished, tmp_path / "run"))
+    assert not torch.equal(*rows)
+
+
+def test_updates_begin_after_the_prefill_at_the_asked_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = []
+
+    def update(self: InfoPower, replay: ReplayBuffer) -> dict[str, torch.Tensor]:
+        held.append(len(replay))
+        return {}
+
+    monkeypatch.setattr(InfoPower, "update", update)
+    train.main(arguments(tmp_path / "run", "--prefill", 61, "--train-ratio", 1 / 12, "--eval-every", 0, steps=100))
+    # rows of 2 steps: 33 rows hold 66 >= 61; each round of 3 rows then earns half an update
+    assert held == [36, 42, 48]
+
+
+def test_pixels_and_every_option_of_the_environments(tmp_path: Path) -> None:
+    scene = "--observation pixels --task cartpole_swingup --distraction video --distraction-window 40 --background sky"
+    frames = f"--video-change 10 --size 64 --replay-dir {tmp_path}/scratch --replay-size 120 --eval-episodes 1"
+    train.main(arguments(tmp_path / "run", *scene.split(), *frames.split(), "--time-limit", 20, steps=180))
+    replay = torch.load(tmp_path / "run" / "checkpoints" / "000000180" / "replay.pt", weights_only=True)
+    assert replay["rows"]["pixels"].shape == (90, 64, 64, 3)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert "eval/return" in metrics(tmp_path / "run")[-1]
+
+
+def test_a_folder_of_videos(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for k in range(4):
+        (tmp_path / "clips" / f"clip{k}").mkdir(parents=True)
+        for t in range(3):
+            Image.new("RGB", (64, 64), (40 * k, 80 * t, 7)).save(tmp_path / "clips" / f"clip{k}" / f"{t}.png")
+    scene = ["--observation", "pixels", "--distraction", "video", "--video-dir", tmp_path / "clips"]
+    train.main(arguments(tmp_path / "run", *scene, "--time-limit", 8, "--prefill", 100, "--eval-episodes", 1, steps=12))
+    assert metrics(tmp_path / "run")[-1]["step"] == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--task", "walker_stnd"], "walker_stand"),
+        (["--distraction", "vidoe", "--observation", "pixels"], "video"),
+        (["--num-envs", -3], "--num-envs must be at least 1, not -3"),
+        (["--agent.batch", -3], "--agent.batch must be at least 0, not -3"),
+        (["--replay-size", 10**14], "lower --replay-size"),
+        (["--replay-size", 2, "--prefill", 0], "replay capacity 2 must be at least the number of environments, 3"),
+        (["--prefill", 0, "--train-ratio", 1], "slices of 7 steps need as many in the replay, which holds 1"),
+    ],
+)
+def test_wrong_options_are_one_line_and_leave_nothing(
+    words: list[Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(*arguments(tmp_path / "run", *words)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and line in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_without_cuda_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(*arguments(tmp_path / "run", "--device", "cuda")) == 2
+    assert capsys.readouterr().err.startswith("error: --device cuda: torch finds no CUDA device here")
+
+
+def test_an_unknown_agent_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("infopower-smal") == 2
+    assert capsys.readouterr().err == "error: unknown agent infopower-smal: did you mean infopower-small?\n"
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert exit_code(*arguments(tmp_path / "file" / "run")) == 2
+    assert capsys.readouterr().err == f"error: cannot write to run folder {tmp_path}/file/run: Not a directory\n"
+
+
+def refusals(finished: Path, missing: Path) -> list[tuple[list[Any], str]]:
+    mine = ["infopower-small", "--run", finished]
+    return [
+        (mine, f"run folder {finished} is not empty: go on with --resume, or choose another with --run"),
+        (
+            [*mine, "--resume", "--seed", 3, "--agent.batch", 13],
+            f"the run in {finished} cannot go on with other options: --agent.batch 13 (was 5), --seed 3 (was 0)",
+        ),
+        (["infopower", "--run", finished, "--resume"], f"the run in {finished} trains infopower-small, not infopower"),
+        (["infopower", "--run", missing, "--resume"], f"there is no run in {missing}: it has no config.json"),
+    ]
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_refusals_touch_nothing(case: int, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words, line = refusals(finished, tmp_path / "missing")[case]
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert exit_code(*words) == 2
+    assert capsys.readouterr().err == f"error: {line}\n"
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert not (tmp_path / "missing").exists()
+
+
+def test_two_processes_cannot_share_a_folder(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lock = os.open(finished, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        assert exit_code("infopower-small", "--run", finished, "--resume") == 2
+    finally:
+        os.close(lock)
+    assert capsys.readouterr().err == f"error: run folder {finished} is in use by another process\n"
+
+
+def copy_of(run: Path, target: Path) -> Path:
+    for path in run.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
+            (target / path.relative_to(run)).write_bytes(path.read_bytes())
+    return target
+
+
+def test_resuming_with_more_steps_goes_further(finished: Path, tmp_path: Path) -> None:
+    run = copy_of(finished, tmp_path / "further")
+    train.main(["infopower-small", "--run", str(run), "--resume", "--steps", "900"])
+    train.main(arguments(tmp_path / "whole", steps=900))
+    assert differing(run, tmp_path / "whole") == []
+    assert train.load_config(run).steps == 900
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+@pytest.mark.parametrize(("name", "damage", "line"), [
+    ("agent.pt", truncate, "checkpoint file {} is damaged: "),
+    ("trainer.pt", truncate, "checkpoint file {} is damaged: "),
+    ("replay.pt", truncate, "checkpoint file {} is damaged: "),
+    ("trainer.pt", Path.unlink, "there is no {}"),
+])  # fmt: skip
+def test_a_damaged_checkpoint_is_one_line_and_nothing_is_lost(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, damage: Callable, line: str
+) -> None:
+    run = copy_of(finished, tmp_path / "run")
+    path = run / "checkpoints" / "000000600" / name
+    damage(path)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert exit_code("infopower-small", "--run", run, "--resume") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: " + line.format(path)) and err.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_to_look_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert exit_code(*arguments(run, "--agent.model-lr", 1e30, "--checkpoint-every", 60)) == 1
+    err = capsys.readouterr().err
+    folder = max((run / "failure").iterdir())
+    assert err.startswith("error: loss/") and " is nan at step " in err and err.endswith(f"; see {folder}\n")
+    assert err.count("\n") == 1
+    state = torch.load(folder / "agent.pt", weights_only=True)
+    assert not all(value.isfinite().all() for value in state["nets"].values())
+    good = checkpoint_of(run)  # what --resume goes on from
+    assert good["step"] < int(folder.name)
+    assert all(value.isfinite().all() for name, value in good.items() if name.startswith("/agent.pt/nets"))
+
+
+def test_configuration_is_plain_json(finished: Path) -> None:
+    values = json.loads((finished / "config.json").read_text())
+    assert values["name"] == "infopower-small" and values["agent"]["model"]["deter"] == 11

@@ -1,0 +1,55 @@
+"""A run that takes seconds: a small InfoPower that sees states, in short episodes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+NETS = "--agent.model.deter 11 --agent.model.stoch 7 --agent.model.hidden 17 --agent.model.embed 13 --agent.hidden 17"
+LEARNING = "--agent.batch 5 --agent.length 7 --agent.starts 23 --agent.horizon 3 --train-ratio .05 --prefill 150"
+PACE = "--time-limit 100 --eval-episodes 2 --eval-every 300 --log-every 120 --checkpoint-every 300"
+OPTIONS = f"--observation state --num-envs 3 --action-repeat 2 --device cpu --threads 1 {NETS} {LEARNING} {PACE}"
+
+
+def arguments(run: Path, *more: Any, steps: int = 600) -> list[str]:
+    """Return a command line for `train.py`; a step of the loop is 3 x 2 environment steps."""
+    line = ["infopower-small", "--run", str(run), "--steps", str(steps), *OPTIONS.split()]
+    return [*line, *map(str, more)]
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    """Return what a run wrote, without what depends on the clock."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith("speed/")} for row in rows]
+
+
+def leaves(state: Any, name: str = "") -> dict[str, Any]:
+    """Flatten nested dicts, lists and tuples."""
+    if isinstance(state, dict):
+        pairs = state.items()
+    elif isinstance(state, list | tuple):
+        pairs = dict(enumerate(state)).items()
+    else:
+        return {name: state}
+    return {k: v for key, value in pairs for k, v in leaves(value, f"{name}/{key}").items()}
+
+
+def checkpoint_of(run: Path) -> dict[str, Any]:
+    """Return all that the newest checkpoint holds, flat, without what depends on the clock."""
+    folder = max((run / "checkpoints").iterdir())
+    state = {name: torch.load(folder / name, weights_only=True) for name in ("agent.pt", "trainer.pt", "replay.pt")}
+    for name in ("seconds", "position"):  # of the clock, and of a file that states speeds
+        del state["trainer.pt"]["logger"][name]
+    return {"step": int(folder.name)} | leaves(state)
+
+
+def differing(run: Path, other: Path) -> list[str]:
+    """Name everything in which two runs' newest checkpoints and metrics are not equal, bit for bit."""
+    one, two = checkpoint_of(run), checkpoint_of(other)
+    names = sorted(one.keys() ^ two.keys())
+    for name in sorted(one.keys() & two.keys()):
+        a, b = one[name], two[name]
+        equal = torch.equal(a, b) and a.dtype == b.dtype if isinstance(a, torch.Tensor) else a == b
+        names += [] if equal else [name]
+    return names + ([] if metrics(run) == metrics(other) else ["metrics"])
