@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ class Logger:
         self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
-        self.latest |= {name: value for name, value in values.items() if name in ("episode/return", "eval/return")}
+        names = {"episode/return": "return", "eval/return": "eval"}
+        self.latest |= {names[name]: value for name, value in values.items() if name in names}
         self.paint(step)
         self.sums, self.counts = {}, {}
         self.finished.zero_()
@@ -122,11 +124,10 @@ class Logger:
 
     def paint(self, step: int) -> None:
         self.painted = time.monotonic()
-        parts = [f"{step:,}/{self.steps:,} env steps", f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.1f} updates/s"]
+        parts = [f"{step:,}/{self.steps:,} env steps", f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.3g} updates/s"]
         if self.env_rate > 0:
-            left = round(max(self.steps - step, 0) / self.env_rate)
-            parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
-        parts += [f"{name.replace('/', ' ')} {value:.1f}" for name, value in self.latest.items()]
+            parts.append(f"{timedelta(seconds=round(max(self.steps - step, 0) / self.env_rate))} left")
+        parts += [f"{name} {value:.4g}" for name, value in self.latest.items()]
         line = " | ".join(parts)
         if sys.stdout.isatty():
             print("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K", end="", flush=True)
