@@ -80,9 +80,10 @@ def main() -> None:
     path = parser.parse_args().file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw().save(path, optimize=True)
+        draw().save(path, "PNG", optimize=True)
     except OSError as error:
-        sys.exit(f"error: cannot write {str(path)!r}: {error.strerror}")
+        print(f"error: cannot write {str(path)!r}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

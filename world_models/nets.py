@@ -13,7 +13,23 @@ def mlp(inputs: int, outputs: int, hidden: int, layers: int = 2) -> nn.Sequentia
     """Build a perceptron with `layers` hidden ELU layers and a linear output."""
     sizes = [inputs] + [hidden] * layers
     stack = [m for i, o in pairwise(sizes) for m in (nn.Linear(i, o), nn.ELU())]
-    return nn.Sequential(*stack, nn.Linear(sizes[-1], outputs))
+    net = nn.Sequential(*stack, nn.Linear(sizes[-1], outputs))
+    initialize(net)
+    return net
+
+
+def initialize(module: nn.Module) -> None:
+    """Set orthogonal weights and zero biases (our choice, as in DrQ).
+
+    Torch's default shrinks the signal of a picture below its biases in a few layers: measured, the small model then
+    needs a thousand updates before it begins to see.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            gain = nn.init.calculate_gain("relu") if isinstance(layer, nn.Conv2d) else 1.0
+            nn.init.orthogonal_(layer.weight, gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 class Encoder(nn.Module):
@@ -41,11 +57,14 @@ class Encoder(nn.Module):
                 padding = (kernel - stride) // 2  # halves the picture at stride 2
                 layers += [nn.Conv2d(inputs, channels, kernel, stride, padding), nn.ReLU(inplace=True)]
                 height, breadth, inputs = height // stride, breadth // stride, channels
-            self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            conv = nn.Sequential(*layers)
+            initialize(conv)
+            self.conv = conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             width += inputs * height * breadth
         if "state" in self.keys:
             width += math.prod(observation_shapes["state"])
         self.out = nn.Sequential(nn.Linear(width, embed_dim), nn.LayerNorm(embed_dim), nn.ELU())
+        initialize(self.out)
 
     def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
         parts = []
@@ -84,7 +103,7 @@ class InverseModel(nn.Module):
         logits = self.net(codes).unflatten(-1, (-1, self.bins))  # (..., A, K)
         log_mass = F.log_softmax(logits + self.log_area, -1)  # zero logits: mass as area, the uniform density
         position = (action.clamp(-1, 1) + 1) * (self.bins - 1) / 2  # (..., A) in [0, K-1]
-        low = position.detach().floor().clamp(max=self.bins - 2).long()  # (..., A)
+        low = position.detach().long().clamp(0, self.bins - 2)  # (..., A), in range for nan as well
         high_weight = position - low  # (..., A)
         log_height = log_mass - self.log_area  # (..., A, K)
         pair = torch.stack([low, low + 1], -1)  # (..., A, 2)

@@ -1,0 +1,53 @@
+"""Initial states, drawn in batches as dm_control draws them one by one."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from envs.engines import Draws
+from envs.tasks.task import Task
+
+COUNT = 32  # states drawn at a time
+
+
+class Resets:
+    """A supply of initial states that refills itself; no state is handed out twice."""
+
+    def __init__(self, task: Task, threads: int, seed: int) -> None:
+        self._task = task
+        self._draws = Draws(task.model, COUNT, threads, task.model_fields)
+        self._random = np.random.default_rng(seed)
+        self._before: dict[str, Any] = {}
+        self._refill()
+
+    def take(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return states (count, S) and the model fields that go with them, name -> (count, ...)."""
+        states, parameters = [], {name: [] for name in self._draws.parameters}  # type: ignore[var-annotated]
+        while count:
+            if self._next == COUNT:
+                self._refill()
+            some = slice(self._next, min(self._next + count, COUNT))
+            states.append(self._draws.batch.state[some].copy())
+            for name, values in self._draws.parameters.items():
+                parameters[name].append(values[some].copy())
+            count -= some.stop - some.start
+            self._next = some.stop
+        return np.concatenate(states), {name: np.concatenate(values) for name, values in parameters.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the generator before the present batch, which is drawn again when it is loaded, and the place in it."""
+        return {"random": json.dumps(self._before), "next": self._next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken."""
+        self._random.bit_generator.state = json.loads(state["random"])
+        self._refill()
+        self._next = state["next"]
+
+    def _refill(self) -> None:
+        self._before = self._random.bit_generator.state  # type: ignore[assignment]
+        self._draws.clear()
+        self._task.reset(self._draws, self._random)
+        self._draws.forward()
+        self._next = 0

@@ -1,0 +1,59 @@
+"""Cart-pole: balance and swing-up, dense and sparse (dm_control.suite.cartpole)."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from dm_control.suite import cartpole as suite
+from torch import Tensor
+
+from envs.engines import Draws
+from envs.tasks.rewards import tolerance
+from envs.tasks.task import Context, load
+
+CART_RANGE = (-0.25, 0.25)  # metres
+ANGLE_COSINE_RANGE = (0.995, 1.0)
+
+
+class Cartpole:
+    """Hold the pole upright, from near upright or from hanging."""
+
+    fields = ("qpos", "qvel", "ctrl", "xmat")
+    model_fields = ()
+
+    def __init__(self, swing_up: bool, sparse: bool) -> None:
+        self.model, self.substeps, self.step_limit = load(suite, None, 10)
+        self.swing_up, self.sparse = swing_up, sparse
+        self.slider = int(self.model.joint("slider").qposadr[0])
+
+    def observe(self, c: Context) -> Tensor:
+        pole = c["xmat"][:, 2:, [8, 2]].flatten(1)  # (N, 2): zz, xz
+        return torch.cat([c["qpos"][:, [self.slider]], pole, c["qvel"]], 1)
+
+    def reward(self, c: Context) -> Tensor:
+        cart, cosine = c["qpos"][:, self.slider], c["xmat"][:, 2:, 8]  # (N,), (N, 1)
+        if self.sparse:
+            return tolerance(cart, CART_RANGE) * tolerance(cosine, ANGLE_COSINE_RANGE).prod(1)
+        upright = ((cosine + 1) / 2).mean(1)
+        centered = (1 + tolerance(cart, margin=2)) / 2
+        small_control = (4 + tolerance(c["ctrl"][:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")) / 5
+        small_velocity = (1 + tolerance(c["qvel"][:, 1:], margin=5).amin(1)) / 2
+        return upright * small_control * small_velocity * centered
+
+    def reset(self, draws: Draws, random: np.random.Generator) -> None:
+        count, slider, hinge = draws.count, self.slider, int(self.model.joint("hinge_1").qposadr[0])
+        if self.swing_up:
+            draws["qpos"][:, slider] = 0.01 * random.standard_normal(count)
+            draws["qpos"][:, hinge] = np.pi + 0.01 * random.standard_normal(count)
+        else:
+            draws["qpos"][:, slider] = random.uniform(-0.1, 0.1, count)
+            draws["qpos"][:, hinge] = random.uniform(-0.034, 0.034, count)
+        draws["qvel"][:] = 0.01 * random.standard_normal((count, self.model.nv))
+
+
+TASKS = {
+    "cartpole_balance": partial(Cartpole, swing_up=False, sparse=False),
+    "cartpole_balance_sparse": partial(Cartpole, swing_up=False, sparse=True),
+    "cartpole_swingup": partial(Cartpole, swing_up=True, sparse=False),
+    "cartpole_swingup_sparse": partial(Cartpole, swing_up=True, sparse=True),
+}

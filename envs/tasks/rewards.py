@@ -1,0 +1,67 @@
+"""dm_control's soft indicator function, on tensors."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def tolerance(
+    x: Tensor,
+    bounds: tuple[float, float] = (0.0, 0.0),
+    margin: float = 0.0,
+    sigmoid: str = "gaussian",
+    value_at_margin: float = 0.1,
+) -> Tensor:
+    """Return 1 where `x` lies in the inclusive bounds, falling to `value_at_margin` at distance `margin` outside.
+
+    Any shape; margin 0 falls to 0 at once. Equals dm_control.utils.rewards.tolerance.
+    """
+    lower, upper = bounds
+    inside = (lower <= x) & (x <= upper)
+    if margin == 0:
+        return inside.to(x.dtype)
+    distance = torch.where(x < lower, lower - x, x - upper) / margin
+    return torch.where(inside, 1.0, SIGMOIDS[sigmoid](distance, value_at_margin))
+
+
+def gaussian(x: Tensor, value: float) -> Tensor:
+    return torch.exp(-0.5 * (x * math.sqrt(-2 * math.log(value))).square())
+
+
+def linear(x: Tensor, value: float) -> Tensor:
+    scaled = x * (1 - value)
+    return torch.where(scaled.abs() < 1, 1 - scaled, 0.0)
+
+
+def quadratic(x: Tensor, value: float) -> Tensor:
+    scaled = x * math.sqrt(1 - value)
+    return torch.where(scaled.abs() < 1, 1 - scaled.square(), 0.0)
+
+
+def hyperbolic(x: Tensor, value: float) -> Tensor:
+    return 1 / torch.cosh(x * math.acosh(1 / value))
+
+
+def long_tail(x: Tensor, value: float) -> Tensor:
+    return 1 / ((x * math.sqrt(1 / value - 1)).square() + 1)
+
+
+def cosine(x: Tensor, value: float) -> Tensor:
+    scaled = x * (math.acos(2 * value - 1) / math.pi)
+    return torch.where(scaled.abs() < 1, (1 + torch.cos(math.pi * scaled)) / 2, 0.0)
+
+
+def tanh_squared(x: Tensor, value: float) -> Tensor:
+    return 1 - torch.tanh(x * math.atanh(math.sqrt(1 - value))).square()
+
+
+SIGMOIDS = {
+    "gaussian": gaussian,
+    "linear": linear,
+    "quadratic": quadratic,
+    "hyperbolic": hyperbolic,
+    "long_tail": long_tail,
+    "cosine": cosine,
+    "tanh_squared": tanh_squared,
+}

@@ -1,0 +1,73 @@
+"""What a task is, and what tasks share."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from torch import Tensor
+
+from envs.engines import Draws
+
+Context = Mapping[str, Tensor]
+"""MuJoCo's data fields by name, (N, ...) float64, as they are after a control step."""
+
+
+class Task(Protocol):
+    """One task of one domain, as functions of a context of N environments.
+
+    model           what is simulated; a task may change it before it is used
+    substeps        physics steps in a control step
+    step_limit      control steps in an episode
+    fields          what the functions read of the context
+    model_fields    fields of the model that differ between environments, drawn by `reset`
+    """
+
+    model: mujoco.MjModel
+    substeps: int
+    step_limit: int
+    fields: tuple[str, ...]
+    model_fields: tuple[str, ...]
+
+    def observe(self, c: Context) -> Tensor:
+        """Return dm_control's observation, flat: (N, O)."""
+        ...
+
+    def reward(self, c: Context) -> Tensor:
+        """Return the reward of the control step that led here: (N,)."""
+        ...
+
+    def reset(self, draws: Draws, random: np.random.Generator) -> None:
+        """Draw initial states of all environments of `draws`, which come in the model's default state."""
+        ...
+
+
+def load(suite: object, control_timestep: float | None, time_limit: float) -> tuple[mujoco.MjModel, int, int]:
+    """Compile a model of dm_control's suite; return it with its substeps and step limit.
+
+    suite: a module of dm_control.suite. control_timestep: seconds; None makes every physics step a control step.
+    """
+    source: Callable[[], tuple[bytes | str, dict[str, bytes]]] = suite.get_model_and_assets  # type: ignore[attr-defined]
+    xml, assets = source()
+    text = xml.decode() if isinstance(xml, bytes) else xml
+    model = mujoco.MjModel.from_xml_string(text, dict(assets))
+    substeps = 1 if control_timestep is None else round(control_timestep / model.opt.timestep)
+    return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
+
+
+def randomize_joints(draws: Draws, random: np.random.Generator) -> None:
+    """Draw limited hinges and slides uniformly in their range and free hinges in [-pi, pi], as dm_control does."""
+    model = draws.model
+    for joint in range(model.njnt):
+        kind, limited = model.jnt_type[joint], bool(model.jnt_limited[joint])
+        hinge = kind == int(mujoco.mjtJoint.mjJNT_HINGE)
+        assert hinge or kind == int(mujoco.mjtJoint.mjJNT_SLIDE), f"joint {joint} is a ball or free joint"
+        if limited or hinge:
+            low, high = model.jnt_range[joint] if limited else (-np.pi, np.pi)
+            draws["qpos"][:, model.jnt_qposadr[joint]] = random.uniform(low, high, draws.count)
+
+
+def sensor(model: mujoco.MjModel, name: str) -> slice:
+    """Where a sensor's values stand in sensordata."""
+    start = int(model.sensor(name).adr[0])
+    return slice(start, start + int(model.sensor(name).dim[0]))
