@@ -19,6 +19,7 @@ class Resets:
         self._draws = Draws(task.model, COUNT, threads, task.model_fields)
         self._random = np.random.default_rng(seed)
         self._before: dict[str, Any] = {}
+        self._next = 0
         self._refill()
 
     def take(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -36,7 +37,7 @@ class Resets:
         return np.concatenate(states), {name: np.concatenate(values) for name, values in parameters.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the generator before the present batch, which is drawn again when it is loaded, and the place in it."""
+        """Return the generator as it was before the present batch, which loading draws again, and the place in it."""
         return {"random": json.dumps(self._before), "next": self._next}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
