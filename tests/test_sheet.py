@@ -1,0 +1,42 @@
+"""The contact sheet and the stepping benchmark run as commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from envs import sheet
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_sheet_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "TASKS", ("cartpole_swingup", "cheetah_run"))
+    monkeypatch.setattr(sheet, "COLUMNS", {name: sheet.COLUMNS[name] for name in ("clean", "agent 32", "noise 64")})
+    monkeypatch.setattr(sys, "argv", ["sheet", str(tmp_path / "docs" / "sheet.png")])
+    sheet.main()
+    with Image.open(tmp_path / "docs" / "sheet.png") as image:
+        cell = 2 * 64 + sheet.GAP
+        assert image.size == (sheet.MARGIN + 3 * cell, 2 * (sheet.HEAD + sheet.GAP) + (2 + 4) * cell)
+        assert len(image.getcolors(2**24)) > 1000
+
+
+def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "envs.sheet", str(tmp_path / "file" / "sheet.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip() == f"error: cannot write '{tmp_path}/file/sheet.png': File exists"
+
+
+def test_the_benchmark_measures_pixels_and_state() -> None:
+    options = ["--tasks", "cartpole_swingup", "--seconds", "0.1", "--num-envs", "3"]
+    command = [sys.executable, "tests/benchmarks/stepping.py", "--peer", "ours", "--modes", "[true, false]", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rates = json.loads(done.stdout.splitlines()[-1])
+    assert set(rates) == {"cartpole_swingup/pixels", "cartpole_swingup/state"}
+    assert rates["cartpole_swingup/state"] > rates["cartpole_swingup/pixels"] > 10
