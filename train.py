@@ -69,7 +69,7 @@ class Command(Generic[A]):
 
 def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
     """Make a run's environments; `changes` override options of `envs.make`."""
-    options = {
+    options: dict[str, Any] = {
         "num_envs": config.num_envs,
         "device": find_device(config.device),
         "pixels": config.observation == "pixels",

@@ -4,6 +4,7 @@
 """
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +13,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import arguments, differing
 
+import train
+from agents.infopower import InfoPower
+from agents.replay import ReplayBuffer
+
 ROOT = Path(__file__).parent.parent
+STEPS = 1500
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
@@ -44,39 +51,61 @@ def resume(run: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an uninterrupted run."""
+    """Return an uninterrupted run, made in this process."""
     run = tmp_path_factory.mktemp("runs") / "whole"
-    process = start(arguments(run, steps=3000))
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
+    train.main(arguments(run, steps=STEPS))
     return run
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_an_interrupted_run_ends_as_the_uninterrupted_one(
-    whole: Path, tmp_path: Path, number: signal.Signals, code: int
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_process_ends_as_the_uninterrupted_one(
+    whole: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     run = tmp_path / "run"
-    process = start(arguments(run, steps=3000))
-    printed = interrupt_after(process, "720/", number)
-    assert process.returncode == code, printed
+    process = start(arguments(run, steps=STEPS))
+    printed = interrupt_after(process, "360/", number)
     (kept,) = [int(path.name) for path in (run / "checkpoints").iterdir() if path.name.isdigit()]
     if number == signal.SIGKILL:
-        assert kept % 300 == 0 and 600 <= kept < 3000
+        assert process.returncode == -signal.SIGKILL
+        assert kept % 300 == 0 and kept < STEPS
     else:
-        assert printed.splitlines()[-1] == f"stopped by {number.name} at step {kept:,}; --resume goes on"
-        assert 720 <= kept < 3000
+        assert process.returncode == 128 + signal.SIGTERM
+        assert printed.splitlines()[-1] == f"stopped by SIGTERM at step {kept:,}; --resume goes on"
+        assert 360 <= kept < STEPS
     resume(run)
+    assert differing(run, whole) == []
+
+
+def test_a_second_interrupt_is_not_needed(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt every 47th update of one process, by SIGINT; each time the step is finished and saved."""
+    run, update, updates = tmp_path / "run", InfoPower.update, 0
+
+    def interrupting(self: InfoPower, replay: ReplayBuffer) -> dict[str, torch.Tensor]:
+        nonlocal updates
+        updates += 1
+        if updates % 47 == 0:
+            signal.raise_signal(signal.SIGINT)
+        return update(self, replay)
+
+    monkeypatch.setattr(InfoPower, "update", interrupting)
+    words, stops = arguments(run, steps=STEPS), 0
+    while True:
+        try:
+            train.main(words)
+            break
+        except SystemExit as stop:
+            assert stop.code == 128 + signal.SIGINT
+            words, stops = ["infopower-small", "--run", str(run), "--resume"], stops + 1
+    assert stops == updates // 47 > 0
     assert differing(run, whole) == []
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    interrupt_after(start(arguments(run, steps=3000)), "infopower-small on", signal.SIGKILL)
-    assert (run / "config.json").exists()
-    resume(run)
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints" / "000000300.unfinished").mkdir(parents=True)
+    train.main(["infopower-small", "--run", str(run), "--resume"])
     assert differing(run, whole) == []
 
 
