@@ -56,7 +56,7 @@ class BatchedEnv:
         poses = KINEMATICS if renderer is not None else ()
         fields = tuple(dict.fromkeys((*task.fields, *poses)))
         self._engine = CEngine(model, num_envs, threads, fields, task.model_fields)
-        self._resets = Resets(task, threads, seed)
+        self._resets = Resets(task, num_envs, threads, seed)
         low, high = torch.from_numpy(model.actuator_ctrlrange.copy()).unbind(1)  # (A,)
         self._middle, self._half = (high + low) / 2, (high - low) / 2
         self._age = torch.zeros(num_envs, dtype=torch.int64)  # control steps since the episode began

@@ -15,31 +15,43 @@ VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and vel
 class Draws:
     """A batch in which a task draws initial states, `count` at a time.
 
-    Arrays are NumPy views, (count, ...); actuation is off, as in dm_control's resets.
+    Arrays are NumPy views, (count, ...).
     """
 
     def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
-        self.model, self.count = model, count
-        without_actuation = model.__copy__()
-        without_actuation.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_ACTUATION)
-        self.batch = Batch(without_actuation, nsim=count, nthread=threads)
+        self.model, self.count, self.rows = model, count, np.arange(count)
+        self.batch = Batch(model, nsim=count, nthread=threads)
         self.parameters = {name: self.batch.expand(name) for name in model_fields}
+        self._contacts = self.batch.bind("ncon")  # (count,)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """Return a data field or a per-environment model field."""
+        """Return a field of the state, or a per-environment model field."""
         return self.parameters[name] if name in self.parameters else self.batch.bind(name)
 
     def clear(self) -> None:
         """Go back to the model's defaults."""
-        self.batch.reset(stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self.batch.reset()
 
-    def forward(self) -> None:
-        """Compute everything that follows from the present state."""
-        self.batch.forward()
+    def forward(self, rows: np.ndarray) -> None:
+        """Compute what follows from the present positions of `rows`."""
+        self.batch.forward(ids=rows)
+
+    def contacts(self, rows: np.ndarray) -> np.ndarray:
+        """Count the contacts in the present positions of `rows`."""
+        self.forward(rows)
+        return self._contacts[rows]
 
     def settle(self, steps: int) -> None:
-        """Let physics run for a while, and set the clock back."""
-        self.batch.step(nstep=steps)
+        """Let physics run from the present positions, and set the clock back.
+
+        The first step moves by the accelerations of the default state: dm_control's `Physics.step` begins with
+        `mj_step2`, which goes by what was computed before a reset changed the positions.
+        """
+        positions = self["qpos"].copy()
+        self.batch.reset()
+        self.batch.step()
+        self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
+        self.batch.step(nstep=steps - 1)
         self["time"][:] = 0
 
 
@@ -61,11 +73,16 @@ class CEngine:
         self.batch.step(ids=rows, nstep=substeps, stage=VEL)
 
     def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: dict[str, np.ndarray]) -> None:
-        """Put the environments at indices `rows` (n,) into states (n, S) with their own model parameters (n, ...)."""
+        """Put the environments at indices `rows` (n,) into states (n, S) with their own model parameters (n, ...).
+
+        Every field follows, sensors of acceleration and force included, and a state that was read from an engine
+        goes on exactly as it would have there.
+        """
         for name, values in parameters.items():
             self.parameters[name][rows] = values
         self.batch.state[rows] = state
-        self.batch.forward(ids=rows, stage=VEL)
+        self.batch.forward(ids=rows)
+        self.batch.state[rows] = state  # again: the solver left there what it would start from next
 
     def _view(self, name: str) -> Tensor:
         with warnings.catch_warnings():

@@ -8,15 +8,15 @@ import numpy as np
 from envs.engines import Draws
 from envs.tasks.task import Task
 
-COUNT = 32  # states drawn at a time
+FEWEST = 32  # states drawn at a time, or as many as there are environments
 
 
 class Resets:
     """A supply of initial states that refills itself; no state is handed out twice."""
 
-    def __init__(self, task: Task, threads: int, seed: int) -> None:
+    def __init__(self, task: Task, num_envs: int, threads: int, seed: int) -> None:
         self._task = task
-        self._draws = Draws(task.model, COUNT, threads, task.model_fields)
+        self._draws = Draws(task.model, max(num_envs, FEWEST), threads, task.model_fields)
         self._random = np.random.default_rng(seed)
         self._before: dict[str, Any] = {}
         self._next = 0
@@ -26,9 +26,9 @@ class Resets:
         """Return states (count, S) and the model fields that go with them, name -> (count, ...)."""
         states, parameters = [], {name: [] for name in self._draws.parameters}  # type: ignore[var-annotated]
         while count:
-            if self._next == COUNT:
+            if self._next == self._draws.count:
                 self._refill()
-            some = slice(self._next, min(self._next + count, COUNT))
+            some = slice(self._next, min(self._next + count, self._draws.count))
             states.append(self._draws.batch.state[some].copy())
             for name, values in self._draws.parameters.items():
                 parameters[name].append(values[some].copy())
@@ -50,5 +50,5 @@ class Resets:
         self._before = self._random.bit_generator.state  # type: ignore[assignment]
         self._draws.clear()
         self._task.reset(self._draws, self._random)
-        self._draws.forward()
+        self._draws.forward(self._draws.rows)
         self._next = 0

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from envs.tasks import cartpole, cheetah, walker
+from envs.tasks import ball_in_cup, cartpole, cheetah, finger, hopper, pendulum, point_mass, reacher, walker
 from envs.tasks.task import Task
 
-MODULES = (cartpole, cheetah, walker)
+MODULES = (ball_in_cup, cartpole, cheetah, finger, hopper, pendulum, point_mass, reacher, walker)
 TASKS: dict[str, Callable[[], Task]] = {name: make for module in MODULES for name, make in module.TASKS.items()}

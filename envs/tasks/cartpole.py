@@ -9,7 +9,7 @@ from torch import Tensor
 
 from envs.engines import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load
+from envs.tasks.task import XZ, ZZ, Context, load, never, position
 
 CART_RANGE = (-0.25, 0.25)  # metres
 ANGLE_COSINE_RANGE = (0.995, 1.0)
@@ -24,14 +24,14 @@ class Cartpole:
     def __init__(self, swing_up: bool, sparse: bool) -> None:
         self.model, self.substeps, self.step_limit = load(suite, None, 10)
         self.swing_up, self.sparse = swing_up, sparse
-        self.slider = int(self.model.joint("slider").qposadr[0])
+        self.slider = position(self.model, "slider")
 
     def observe(self, c: Context) -> Tensor:
-        pole = c["xmat"][:, 2:, [8, 2]].flatten(1)  # (N, 2): zz, xz
+        pole = c["xmat"][:, 2:, [ZZ, XZ]].flatten(1)  # (N, 2): zz, xz
         return torch.cat([c["qpos"][:, [self.slider]], pole, c["qvel"]], 1)
 
     def reward(self, c: Context) -> Tensor:
-        cart, cosine = c["qpos"][:, self.slider], c["xmat"][:, 2:, 8]  # (N,), (N, 1)
+        cart, cosine = c["qpos"][:, self.slider], c["xmat"][:, 2:, ZZ]  # (N,), (N, 1)
         if self.sparse:
             return tolerance(cart, CART_RANGE) * tolerance(cosine, ANGLE_COSINE_RANGE).prod(1)
         upright = ((cosine + 1) / 2).mean(1)
@@ -40,8 +40,11 @@ class Cartpole:
         small_velocity = (1 + tolerance(c["qvel"][:, 1:], margin=5).amin(1)) / 2
         return upright * small_control * small_velocity * centered
 
+    def terminal(self, c: Context) -> Tensor:
+        return never(c)
+
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
-        count, slider, hinge = draws.count, self.slider, int(self.model.joint("hinge_1").qposadr[0])
+        count, slider, hinge = draws.count, self.slider, position(self.model, "hinge_1")
         if self.swing_up:
             draws["qpos"][:, slider] = 0.01 * random.standard_normal(count)
             draws["qpos"][:, hinge] = np.pi + 0.01 * random.standard_normal(count)

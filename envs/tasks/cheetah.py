@@ -9,7 +9,7 @@ from torch import Tensor
 
 from envs.engines import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, sensor
+from envs.tasks.task import Context, load, never, sensor
 
 RUN_SPEED = 10.0  # metres a second
 SETTLING_STEPS = 200
@@ -30,6 +30,9 @@ class Cheetah:
 
     def reward(self, c: Context) -> Tensor:
         return tolerance(c["sensordata"][:, self.velocity][:, 0], (RUN_SPEED, math.inf), RUN_SPEED, "linear", 0.0)
+
+    def terminal(self, c: Context) -> Tensor:
+        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         limited = self.model.jnt_limited == 1

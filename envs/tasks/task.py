@@ -5,12 +5,17 @@ from typing import Protocol
 
 import mujoco
 import numpy as np
+import torch
 from torch import Tensor
 
 from envs.engines import Draws
 
 Context = Mapping[str, Tensor]
 """MuJoCo's data fields by name, (N, ...) float64, as they are after a control step."""
+
+XX, XZ, ZZ = 0, 2, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
+X, Z = 0, 2
+ATTEMPTS = 1000  # draws of a pose before giving up, dm_control's number
 
 
 class Task(Protocol):
@@ -37,6 +42,10 @@ class Task(Protocol):
         """Return the reward of the control step that led here: (N,)."""
         ...
 
+    def terminal(self, c: Context) -> Tensor:
+        """Return where the episode ends here with no value beyond: (N,) bool."""
+        ...
+
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         """Draw initial states of all environments of `draws`, which come in the model's default state."""
         ...
@@ -55,7 +64,12 @@ def load(suite: object, control_timestep: float | None, time_limit: float) -> tu
     return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
 
 
-def randomize_joints(draws: Draws, random: np.random.Generator) -> None:
+def never(c: Context) -> Tensor:
+    """Return that no episode terminates, (N,) bool: these tasks of dm_control end by their time limit alone."""
+    return torch.zeros(len(c["qpos"]), dtype=torch.bool)
+
+
+def randomize_joints(draws: Draws, random: np.random.Generator, rows: np.ndarray) -> None:
     """Draw limited hinges and slides uniformly in their range and free hinges in [-pi, pi], as dm_control does."""
     model = draws.model
     for joint in range(model.njnt):
@@ -64,7 +78,23 @@ def randomize_joints(draws: Draws, random: np.random.Generator) -> None:
         assert hinge or kind == int(mujoco.mjtJoint.mjJNT_SLIDE), f"joint {joint} is a ball or free joint"
         if limited or hinge:
             low, high = model.jnt_range[joint] if limited else (-np.pi, np.pi)
-            draws["qpos"][:, model.jnt_qposadr[joint]] = random.uniform(low, high, draws.count)
+            draws["qpos"][rows, model.jnt_qposadr[joint]] = random.uniform(low, high, len(rows))
+
+
+def avoid_contacts(draws: Draws, draw: Callable[[np.ndarray], None]) -> None:
+    """Draw rows with `draw` until nothing touches; raise RuntimeError if that does not come about."""
+    rows = draws.rows
+    for _ in range(ATTEMPTS):
+        draw(rows)
+        rows = rows[draws.contacts(rows) > 0]
+        if not len(rows):
+            return
+    raise RuntimeError(f"no pose without contact in {ATTEMPTS} attempts")
+
+
+def position(model: mujoco.MjModel, joint: str) -> int:
+    """Where a hinge's or slide's position stands in qpos."""
+    return int(model.joint(joint).qposadr[0])
 
 
 def sensor(model: mujoco.MjModel, name: str) -> slice:

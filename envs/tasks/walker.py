@@ -10,7 +10,7 @@ from torch import Tensor
 
 from envs.engines import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, randomize_joints, sensor
+from envs.tasks.task import XX, XZ, ZZ, Context, Z, load, never, randomize_joints, sensor
 
 STAND_HEIGHT = 1.2  # metres
 SPEEDS = {"stand": 0.0, "walk": 1.0, "run": 8.0}  # metres a second
@@ -19,7 +19,7 @@ SPEEDS = {"stand": 0.0, "walk": 1.0, "run": 8.0}  # metres a second
 class Walker:
     """Keep the torso high and upright and, with a speed, move on."""
 
-    fields = ("qvel", "xpos", "xmat", "sensordata")
+    fields = ("qpos", "qvel", "xpos", "xmat", "sensordata")
     model_fields = ()
 
     def __init__(self, speed: float) -> None:
@@ -29,11 +29,11 @@ class Walker:
         self.velocity = sensor(self.model, "torso_subtreelinvel")
 
     def observe(self, c: Context) -> Tensor:
-        orientations = c["xmat"][:, 1:, [0, 2]].flatten(1)  # (N, 2 bodies): xx, xz
-        return torch.cat([orientations, c["xpos"][:, self.torso, 2:], c["qvel"]], 1)
+        orientations = c["xmat"][:, 1:, [XX, XZ]].flatten(1)  # (N, 2 bodies): xx, xz
+        return torch.cat([orientations, c["xpos"][:, self.torso, Z:], c["qvel"]], 1)
 
     def reward(self, c: Context) -> Tensor:
-        height, upright = c["xpos"][:, self.torso, 2], (1 + c["xmat"][:, self.torso, 8]) / 2
+        height, upright = c["xpos"][:, self.torso, Z], (1 + c["xmat"][:, self.torso, ZZ]) / 2
         standing = tolerance(height, (STAND_HEIGHT, math.inf), STAND_HEIGHT / 2)
         stand = (3 * standing + upright) / 4
         if self.speed == 0:
@@ -42,8 +42,11 @@ class Walker:
         moving = tolerance(velocity, (self.speed, math.inf), self.speed / 2, "linear", 0.5)
         return stand * (5 * moving + 1) / 6
 
+    def terminal(self, c: Context) -> Tensor:
+        return never(c)
+
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
-        randomize_joints(draws, random)
+        randomize_joints(draws, random, draws.rows)
 
 
 TASKS = {f"walker_{name}": partial(Walker, speed) for name, speed in SPEEDS.items()}

@@ -1,0 +1,40 @@
+"""Pendulum: swing-up (dm_control.suite.pendulum)."""
+
+import math
+
+import numpy as np
+import torch
+from dm_control.suite import pendulum as suite
+from torch import Tensor
+
+from envs.engines import Draws
+from envs.tasks.rewards import tolerance
+from envs.tasks.task import XZ, ZZ, Context, load, never, position
+
+COSINE_BOUND = math.cos(math.radians(8))
+
+
+class Pendulum:
+    """Swing the pole up and hold it there."""
+
+    fields = ("qpos", "qvel", "xmat")
+    model_fields = ()
+
+    def __init__(self) -> None:
+        self.model, self.substeps, self.step_limit = load(suite, None, 20)
+        self.pole = self.model.body("pole").id
+
+    def observe(self, c: Context) -> Tensor:
+        return torch.cat([c["xmat"][:, self.pole, [ZZ, XZ]], c["qvel"]], 1)
+
+    def reward(self, c: Context) -> Tensor:
+        return tolerance(c["xmat"][:, self.pole, ZZ], (COSINE_BOUND, 1))
+
+    def terminal(self, c: Context) -> Tensor:
+        return never(c)
+
+    def reset(self, draws: Draws, random: np.random.Generator) -> None:
+        draws["qpos"][:, position(self.model, "hinge")] = random.uniform(-np.pi, np.pi, draws.count)
+
+
+TASKS = {"pendulum_swingup": Pendulum}
