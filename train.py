@@ -12,8 +12,6 @@ from typing import Annotated, Any, Generic, TypeVar, Union
 
 import torch
 import tyro
-from agents.evaluation import evaluate
-from envs.batched import BatchedEnv
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -21,6 +19,7 @@ import envs as environments
 from agents import checkpoint
 from agents.agent import Agent
 from agents.config import Config, flatten, nearest, rebuild, validate
+from agents.evaluation import evaluate
 from agents.generators import generators_state, seed_generators, set_generators_state
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.logger import Logger
@@ -28,6 +27,7 @@ from agents.replay import ReplayBuffer
 from agents.run_folder import opened
 from agents.schedule import Every, Ratio
 from agents.signals import caught_signals
+from envs.batched import BatchedEnv
 from world_models.infopower import InfoPowerModelConfig
 
 A = TypeVar("A")
@@ -102,14 +102,14 @@ def load_config(run: Path) -> Config[Any]:
     return rebuild(AGENTS[known_agent(values["name"])], values)
 
 
-def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> Agent:
-    """Rebuild a run's agent from its newest checkpoint; raise FileNotFoundError if there is none."""
+def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
+    """Rebuild a run's agent from its newest checkpoint, and say its step; raise FileNotFoundError if there is none."""
     newest = checkpoint.newest(run / "checkpoints")
     if newest is None:
         raise FileNotFoundError(f"the run {run} has no checkpoint yet")
     agent = make_agent(config, envs)
     agent.load_state_dict(checkpoint.load(newest / "agent.pt"))
-    return agent
+    return agent, int(newest.name)
 
 
 def find_device(name: str) -> torch.device:

@@ -1,6 +1,6 @@
-"""What the trainer needs from an agent, and nothing else."""
+"""What the trainer and the evaluation need from an agent, and nothing else."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tensordict import TensorDict
 from torch import Tensor
@@ -8,8 +8,8 @@ from torch import Tensor
 from agents.replay import ReplayBuffer
 
 
-class Agent(Protocol):
-    """Something that acts in N environments at once and learns from a replay buffer."""
+class Policy(Protocol):
+    """Something that acts in N environments at once."""
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return the per-environment memory (N,) before a first row: latent state, skill, solution."""
@@ -18,6 +18,10 @@ class Agent(Protocol):
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
         """Answer a timestep (N,): what the row stores, with `action` (N, A) in [-1, 1], and the next carry (N,)."""
         ...
+
+
+class Agent(Policy, Protocol):
+    """A policy that learns from a replay buffer."""
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one training step; metrics are 0-dim tensors that stay on the device."""
@@ -29,4 +33,13 @@ class Agent(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
         """Continue from a `state_dict`."""
+        ...
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """An agent that can say more about rows it did not learn from than the return that it got."""
+
+    def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Return 0-dim metrics of what was learned, on rows that were never trained on."""
         ...

@@ -24,6 +24,8 @@ from world_models.infopower import InfoPowerModel, InfoPowerModelConfig, windows
 from world_models.nets import mlp
 from world_models.rssm import Trace
 
+EXAMINED = 8  # batches
+
 
 @dataclass(frozen=True)
 class InfoPowerConfig:
@@ -71,7 +73,7 @@ class InfoPower:
         self.model = InfoPowerModel(observation_shapes, action_dim, c.model)
         self.actor = Actor(feat, action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
-        self.reward_moments, self.return_range = RunningMoments(), RunningRange()
+        self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
         names = ("model", "actor", "critic", "target", "reward_moments", "return_range")
         self.nets = nn.ModuleDict({name: getattr(self, name) for name in names}).to(self.device)
         self.target.load_state_dict(self.critic.state_dict())
@@ -136,7 +138,10 @@ class InfoPower:
         with frozen(self.model), frozen(self.target):
             feat, reward, empowerment, entropy = self.imagine(trace, is_first)
             value = self.target(feat).squeeze(-1)  # (H+1, N)
-            returns = lambda_return(reward + c.empowerment * empowerment, value, c.discount, c.lambda_)  # (H, N)
+            # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
+            # discount (our choice)
+            payoff = (1 - c.discount) * (reward + c.empowerment * empowerment)  # (H, N)
+            returns = lambda_return(payoff, value, c.discount, c.lambda_)  # (H, N)
             self.return_range.update(returns.detach())
             # scaled returns: DreamerV3 (arXiv 2301.04104, eq. 6), our choice
             actor_loss = -returns / self.return_range() - c.entropy * entropy  # (H, N)
@@ -180,6 +185,12 @@ class InfoPower:
         windows = torch.stack(codes).unfold(0, window, 1).movedim(-1, -2)  # (H, N, W, C)
         empowerment = (model.action_log_prob(windows, action) + math.log(2)).sum(-1)  # (H, N)
         return feat, model.reward(feat[1:]), empowerment, torch.stack(entropies)
+
+    def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Return what the inverse model knows of held-out actions, with the pictures and without them."""
+        samples = [replay.sample(self.config.batch, self.config.length)[0] for _ in range(EXAMINED)]
+        leaks = [self.model.leak(rows) for rows in samples]
+        return {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, running statistics, optimisers and the count of updates."""

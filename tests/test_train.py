@@ -51,7 +51,8 @@ def test_the_configuration_is_rebuilt_from_the_folder(finished: Path) -> None:
         11,
     )
     envs = train.make_envs(config)
-    agent = train.load_agent(finished, config, envs)
+    agent, step = train.load_agent(finished, config, envs)
+    assert step == 600
     saved = torch.load(finished / "checkpoints" / "000000600" / "agent.pt", weights_only=True)
     assert all(torch.equal(value, saved["nets"][name]) for name, value in agent.state_dict()["nets"].items())
 

@@ -1,0 +1,84 @@
+"""The one evaluation, used while training and by the command line."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from agents.agent import Policy
+
+
+class Environments(Protocol):
+    """What evaluation needs from N environments with next-step reset."""
+
+    num_envs: int
+
+    def reset(self) -> TensorDict: ...
+
+    def step(self, action: Tensor) -> TensorDict: ...
+
+
+def evaluate(
+    policy: Policy,
+    envs: Environments,
+    episodes: int,
+    explore: bool = False,
+    watch: Callable[[TensorDict], object] | None = None,
+) -> Tensor:
+    """Play whole episodes in parallel and return their undiscounted returns (episodes,), grouped by environment.
+
+    Environment n plays its share of the episodes however long they are, so short episodes do not crowd out long ones.
+    `watch` sees every row (N,), timestep and answer, as a replay would. The global generators stay as they were.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes must be at least 1, not {episodes}")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        timestep, carry = envs.reset(), policy.initial_carry(envs.num_envs)
+        running = torch.zeros_like(timestep["reward"])  # (N,)
+        ranks = torch.arange(envs.num_envs, device=running.device)
+        share = (episodes + envs.num_envs - 1 - ranks) // envs.num_envs  # (N,) sums to `episodes`
+        finished = torch.zeros_like(share)  # (N,)
+        returns = running.new_zeros(envs.num_envs, int(share.max()))  # (N, most)
+        while (finished < share).any():
+            out, carry = policy.act(timestep, carry, explore)
+            if watch is not None:
+                watch(timestep.clone().update(out))
+            timestep = envs.step(out["action"])
+            running += timestep["reward"]
+            ended = timestep["is_last"] & (finished < share)  # (N,)
+            returns[ended, finished[ended]] = running[ended]
+            finished += ended
+            running *= ~timestep["is_last"]
+    return returns[torch.arange(returns.shape[1], device=running.device) < share.unsqueeze(1)]
+
+
+class RandomPolicy:
+    """Uniform actions, from a generator of its own: what every agent is compared with."""
+
+    def __init__(self, action_dim: int, device: torch.device | str, seed: int) -> None:
+        self.action_dim, self.device = action_dim, torch.device(device)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def initial_carry(self, num_envs: int) -> TensorDict:
+        return TensorDict({}, batch_size=[num_envs], device=self.device)
+
+    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
+        """Answer with uniform actions (N, A)."""
+        action = torch.rand(*timestep.shape, self.action_dim, generator=self.generator) * 2 - 1
+        return TensorDict({"action": action.to(self.device)}, batch_size=timestep.batch_size), carry
+
+
+def bootstrap_interval(
+    returns: Tensor, seed: int = 0, level: float = 0.95, samples: int = 10_000
+) -> tuple[float, float]:
+    returns: Tensor, seed: int = 0, level: float = 0.95, samples: int = 10_000
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of the mean of (episodes,) returns (Efron, 1979)."""
+    returns = returns.double().cpu()
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(returns), (samples, len(returns)), generator=generator)
+    low, high = returns[chosen].mean(1).quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2]).double()).tolist()
+    return low, high

@@ -1,0 +1,177 @@
+"""Evaluate a run: python evaluate.py RUN [--distraction D ...] [--episodes E]; a table, a JSON file and pictures."""
+
+import copy
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from PIL import Image
+from tensordict import TensorDict
+from torch import Tensor
+
+import envs as environments
+from agents.agent import Examinable, Policy
+from agents.config import Config, nearest
+from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
+from agents.replay import ReplayBuffer
+from envs.batched import BatchedEnv
+from train import load_agent, load_config, make_envs
+
+FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
+SECONDS_A_STEP = 0.02  # of an animated picture, for a control step
+
+
+@dataclass(frozen=True)
+class Command:
+    """Play greedy episodes of a trained agent, and of a random policy, in front of videos that training never shows."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    distraction: tuple[str, ...] = ()
+    """Any of none, video, agent and noise. Default: none, and what the run was trained with."""
+    episodes: int = 20
+    """Episodes a condition, played in parallel."""
+    seed: int = 1000
+    """Of the episodes: starts, videos and random actions."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass
+class Watch:
+    """Keep the frames that the first environment shows, and tell a terminal how far the episodes are."""
+
+    label: str
+    steps: int
+    frames: list[Tensor] = field(default_factory=list)  # (size, size, 3) uint8
+    seen: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def __call__(self, row: TensorDict) -> None:
+        if len(self.frames) < FRAMES:
+            self.frames.append(row["pixels"][0].cpu())
+        self.seen += 1
+        if sys.stderr.isatty():
+            left = (time.monotonic() - self.began) / self.seen * (self.steps - self.seen)
+            print(f"\r{self.label}: {self.seen}/{self.steps} steps, {left:.0f} s left\x1b[K", end="", file=sys.stderr)
+
+    def clear(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr)
+
+
+def check(command: Command, config: Config[Any]) -> tuple[str, ...]:
+    """Return the distractions to evaluate; raise ValueError for what makes no sense."""
+    if command.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, not {command.episodes}")
+    if command.seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {command.seed}")
+    for name in command.distraction:
+        if name not in environments.DISTRACTIONS:
+            raise ValueError(f"unknown distraction {name}{nearest(name, environments.DISTRACTIONS)}")
+    return tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
+
+
+def evaluate_run(command: Command) -> list[dict[str, Any]]:
+    """Evaluate every condition, write pictures, print the table as it grows, and return it."""
+    config = replace(load_config(command.run), device=command.device)
+    distractions = check(command, config)
+    print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {config.background}\n\n{HEADER}")
+    conditions = []
+    for distraction in distractions:
+        for condition in evaluate_condition(command, config, distraction):
+            print(table_row(condition), flush=True)
+            conditions.append(condition)
+    return conditions
+
+
+def evaluate_condition(command: Command, config: Config[Any], distraction: str) -> Iterator[dict[str, Any]]:
+    """Play the agent and a random policy from the same starts in front of the same videos."""
+    both = {"pixels": True, "state": config.observation == "state"}
+    options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", **both}
+    envs = make_envs(config, distraction=distraction, **options)
+    start = envs.state_dict()
+    agent, step = load_agent(command.run, config, envs)
+    policies: dict[str, Policy] = {"agent": agent, "random": RandomPolicy(envs.action_dim, envs.device, command.seed)}
+    for name, policy in policies.items():
+        watch = Watch(f"{distraction}, {name}", envs.episode_length + 1)
+        envs.load_state_dict(copy.deepcopy(start))
+        returns = evaluate(policy, envs, command.episodes, watch=watch)
+        watch.clear()
+        envs.load_state_dict(copy.deepcopy(start))
+        yield {
+            "task": config.task,
+            "distraction": distraction,
+            "policy": name,
+            "returns": returns.tolist(),
+            "mean": returns.mean().item(),
+            "ci95": bootstrap_interval(returns),
+            "step": step if name == "agent" else None,
+            "seed": command.seed,
+            "videos": "held_out",
+            "background": config.background,
+            "distraction_window": config.distraction_window,
+            "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, config.action_repeat),
+            "metrics": examine(policy, envs),
+        }
+    envs.close()
+
+
+def examine(policy: Policy, envs: BatchedEnv) -> dict[str, float]:
+    """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
+    if not isinstance(policy, Examinable):
+        return {}
+    replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
+    evaluate(policy, envs, envs.num_envs, explore=True, watch=replay.add)
+    return {name: value.item() for name, value in policy.examine(replay).items()}
+
+
+HEADER = f"{'distraction':<14}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 66}"
+
+
+def table_row(condition: dict[str, Any]) -> str:
+    low, high = condition["ci95"]
+    returns = condition["returns"]
+    interval = f"{low:.1f} to {high:.1f}"
+    return (
+        f"{condition['distraction']:<14}{condition['policy']:<10}{condition['mean']:>8.1f}   {interval:<18}"
+        f"{min(returns):>8.1f}{max(returns):>8.1f}"
+    )
+
+
+def save_animation(path: Path, frames: Sequence[Tensor], action_repeat: int) -> str:
+    """Write frames (size, size, 3) uint8 as an endless GIF at the speed of the simulation; return its name."""
+    images = [Image.fromarray(frame.numpy()) for frame in frames]
+    images = [image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST) for image in images]
+    aside = path.with_suffix(".gif.unfinished")
+    duration = max(20, round(1000 * SECONDS_A_STEP * action_repeat))  # ms; viewers slow down below 20
+    images[0].save(aside, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
+    os.replace(aside, path)
+    return path.name
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    try:
+        command = tyro.cli(Command, prog="evaluate.py", args=arguments)
+        conditions = evaluate_run(command)
+        path = command.run / "evaluation.json"
+        aside = path.with_suffix(".json.unfinished")
+        aside.write_text(json.dumps(conditions, indent=2) + "\n")
+        os.replace(aside, path)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    for condition in conditions:
+        for name, value in condition["metrics"].items():
+            print(f"{condition['distraction']:<14}{name} {value:.3f}")
+    print(f"\nwritten: {path} and {len(conditions)} pictures beside it")
+
+
+if __name__ == "__main__":
+    main()
