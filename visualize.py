@@ -152,7 +152,7 @@ def draw_return(axis: Axes, run: Run) -> None:
     """Draw returns while exploring, and of greedy episodes on held-out videos with their spread."""
     axis.plot(*run.curve("episode/return"), linewidth=1, alpha=0.6, label="exploring")
     (x, y), (at, std) = run.curve("eval/return"), run.curve("eval/std")
-    axis.plot(x, y, linewidth=2, label="held-out")
+    axis.plot(x, y, marker="o", markersize=3, linewidth=2, label="held-out")
     if len(x) and len(x) == len(at):
         axis.fill_between(x, y - std, y + std, alpha=0.15, color="C1", linewidth=0)
     if run.random is not None:

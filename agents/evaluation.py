@@ -74,8 +74,6 @@ class RandomPolicy:
 def bootstrap_interval(
     returns: Tensor, seed: int = 0, level: float = 0.95, samples: int = 10_000
 ) -> tuple[float, float]:
-    returns: Tensor, seed: int = 0, level: float = 0.95, samples: int = 10_000
-) -> tuple[float, float]:
     """Return the percentile bootstrap interval of the mean of (episodes,) returns (Efron, 1979)."""
     returns = returns.double().cpu()
     generator = torch.Generator().manual_seed(seed)
