@@ -46,8 +46,9 @@ class PointMass:
 
     def coefficients(self, tendon: str) -> slice:
         """Where the joint coefficients of a fixed tendon stand in wrap_prm."""
-        start = int(self.model.tendon(tendon).adr[0])
-        return slice(start, start + int(self.model.tendon(tendon).num[0]))
+        number = self.model.tendon(tendon).id
+        start = int(self.model.tendon_adr[number])
+        return slice(start, start + int(self.model.tendon_num[number]))
 
     def directions(self, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw pairs of unit vectors, (count, 2) each, that are not too parallel."""

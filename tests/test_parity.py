@@ -1,0 +1,117 @@
+"""Every task against dm_control: the same numbers from the same states under the same actions, and the same starts."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from dm_control import suite
+from dm_control.rl.control import Environment
+from scipy.stats import ks_2samp
+
+import envs
+from envs.engines import CEngine
+from envs.resets import Resets
+from envs.tasks import TASKS
+
+STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
+
+
+def dm_control(name: str, seed: int) -> Environment:
+    """Load dm_control's environment of one of our names."""
+    domain = next(domain for domain in suite._DOMAINS if name.startswith(domain + "_"))
+    return suite.load(domain, name.removeprefix(domain + "_"), task_kwargs={"random": seed})
+
+
+def flat(observation: dict) -> np.ndarray:
+    return np.concatenate([np.ravel(value) for value in observation.values()])
+
+
+def copy_to_engine(engine: CEngine, environments: list[Environment]) -> None:
+    """Put dm_control's present states, and the parts of its models that a reset changes, into an engine."""
+    states = np.stack([environment.physics.get_state(STATE) for environment in environments])
+    parameters = {
+        name: np.stack([getattr(environment.physics.model, name) for environment in environments]).reshape(values.shape)
+        for name, values in engine.parameters.items()
+    }
+    engine.set_state(np.arange(engine.num_envs), states, parameters)
+
+
+@pytest.mark.parametrize("name", envs.TASKS)
+def test_steps_as_dm_control(name: str) -> None:
+    """Equal bit for bit, but where numbers are added in another order or logarithms are another library's."""
+    task = TASKS[name]()
+    engine = CEngine(task.model, NUM_ENVS, 2, task.fields, task.model_fields)
+    environments = [dm_control(name, seed) for seed in range(NUM_ENVS)]
+    begun = [environment.reset() for environment in environments]
+    assert task.model.nu == environments[0].action_spec().shape[0]
+    copy_to_engine(engine, environments)
+    expected = np.stack([flat(first.observation) for first in begun])
+    np.testing.assert_allclose(task.observe(engine.fields), expected, rtol=1e-15, atol=1e-14)
+
+    random, action = np.random.default_rng(5), np.zeros((NUM_ENVS, task.model.nu))
+    for step in range(STEPS):
+        if step % 5 == 0:  # held for a while, so that bodies get somewhere
+            action = random.uniform(-1, 1, action.shape)
+        engine.step(torch.from_numpy(action), task.substeps)
+        timesteps = [environment.step(one) for environment, one in zip(environments, action, strict=True)]
+        observations = np.stack([flat(timestep.observation) for timestep in timesteps])
+        rewards = np.array([timestep.reward for timestep in timesteps])
+        np.testing.assert_allclose(task.observe(engine.fields), observations, rtol=1e-15, atol=1e-14)
+        np.testing.assert_allclose(task.reward(engine.fields), rewards, rtol=0, atol=1e-14)
+        np.testing.assert_array_equal(task.terminal(engine.fields), [timestep.discount == 0 for timestep in timesteps])
+
+
+def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
+    """Draw joint positions that random actions from dm_control's starts would hardly reach: upright, at targets."""
+    qpos = model.qpos0.copy()
+    for joint in range(model.njnt):
+        free = (-np.pi, np.pi) if model.jnt_type[joint] == int(mujoco.mjtJoint.mjJNT_HINGE) else (-0.3, 0.6)
+        low, high = model.jnt_range[joint] if model.jnt_limited[joint] else free
+        qpos[model.jnt_qposadr[joint]] = random.uniform(low, high)
+    return qpos
+
+
+@pytest.mark.parametrize("name", envs.TASKS)
+def test_rewards_anywhere_as_dm_controls(name: str) -> None:
+    task, environment, random = TASKS[name](), dm_control(name, 2), np.random.default_rng(7)
+    engine = CEngine(task.model, POSES, 2, task.fields, task.model_fields)
+    states, rewards, parameters = [], [], {field: [] for field in engine.parameters}
+    for k in range(POSES):
+        if k % 10 == 0:
+            environment.reset()  # another target
+        with environment.physics.reset_context():
+            environment.physics.data.qpos[:] = pose(task.model, random)
+            environment.physics.data.qvel[:] = 10 * random.standard_normal(task.model.nv)
+        states.append(environment.physics.get_state(STATE))
+        rewards.append(environment.task.get_reward(environment.physics))
+        for field, values in parameters.items():
+            values.append(getattr(environment.physics.model, field).copy())
+    stacked = {field: np.stack(values).reshape(engine.parameters[field].shape) for field, values in parameters.items()}
+    engine.set_state(np.arange(POSES), np.stack(states), stacked)
+    np.testing.assert_allclose(task.reward(engine.fields), rewards, rtol=0, atol=1e-13)
+    assert np.ptp(rewards) > 0, "no pose was rewarded"
+
+
+@pytest.mark.parametrize("name", envs.TASKS)
+def test_episodes_are_as_long_as_dm_controls(name: str) -> None:
+    environment = dm_control(name, 0)
+    assert TASKS[name]().step_limit == environment._step_limit
+
+
+@pytest.mark.parametrize("name", envs.TASKS)
+def test_starts_are_distributed_as_dm_controls(name: str) -> None:
+    """Kolmogorov-Smirnov tests of every coordinate of the state and of every part of the model that is drawn."""
+    task, environment = TASKS[name](), dm_control(name, 1)
+    states, parameters = Resets(task, 7, 2, seed=3).take(RESETS)
+    ours = np.concatenate([states, *[values.reshape(RESETS, -1) for values in parameters.values()]], 1)
+    theirs = []
+    for _ in range(RESETS):
+        environment.reset()
+        drawn = [getattr(environment.physics.model, field).ravel() for field in parameters]
+        theirs.append(np.concatenate([environment.physics.get_state(STATE), *drawn]))
+    for column, (one, two) in enumerate(zip(ours.T, np.stack(theirs).T, strict=True)):
+        if np.ptp(one) < 1e-9 and np.ptp(two) < 1e-9:
+            assert abs(one[0] - two[0]) < 1e-9, f"{name}: state {column} is {one[0]}, not {two[0]}"
+        else:
+            assert ks_2samp(one, two).pvalue > 1e-4, f"{name}: state {column}"
