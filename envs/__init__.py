@@ -1,6 +1,5 @@
 """Things that are acted on: batched environments of dm_control's tasks."""
 
-import difflib
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from envs import distractions, tasks
 from envs.batched import BatchedEnv
+from envs.checks import check_choice, check_positive
 from envs.distractions import DISTRACTIONS
 from envs.renderer import Renderer
 
@@ -48,29 +48,12 @@ def make(
     stagger: let the first episodes end in turn instead of all at once.
     Raises ValueError, in one line, for names and numbers that make no sense.
     """
-    if task not in tasks.TASKS:
-        near = difflib.get_close_matches(task, TASKS, 1)
-        raise ValueError(
-            f"unknown task {task!r}: " + (f"did you mean {near[0]!r}?" if near else f"choose from {TASKS}")
-        )
-    for name, value in {"num_envs": num_envs, "action_repeat": action_repeat, "time_limit": time_limit}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check_choice("task", task, TASKS)
+    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit)
     if distraction != "none" and not pixels:
         raise ValueError(f"the distraction {distraction!r} needs pixels")
     functions, workers = tasks.TASKS[task](), threads or os.cpu_count() or 1
     renderer = Renderer(functions.model, num_envs, size, background=background, threads=workers) if pixels else None
-    distractor = distractions.make(
-        distraction,
-        num_envs,
-        size=size,
-        window=distraction_window,
-        change=video_change,
-        split=video_split,
-        seed=seed,
-        video_dir=video_dir,
-        record=lambda clips, frames, stream: record(task, clips, frames, stream, size, workers),
-    )
     return BatchedEnv(
         name=task,
         task=functions,
@@ -83,7 +66,17 @@ def make(
         stagger=stagger,
         threads=workers,
         renderer=renderer,
-        distraction=distractor,
+        distraction=distractions.make(
+            distraction,
+            num_envs,
+            size=size,
+            window=distraction_window,
+            change=video_change,
+            split=video_split,
+            seed=seed,
+            video_dir=video_dir,
+            record=lambda clips, frames, stream: record(task, clips, frames, stream, size, workers),
+        ),
     )
 
 

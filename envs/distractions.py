@@ -1,6 +1,5 @@
 """What moves behind the agent: which frame each environment shows, and when it changes."""
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from envs import videos
+from envs.checks import check_choice
 from envs.renderer import Backdrop
 from envs.videos import Bank
 
@@ -139,8 +139,8 @@ def make(
     recorded with the clean renderer. `memory` bounds the videos in MiB.
     Raises ValueError for names and numbers that make no sense, and what `videos.from_folder` raises.
     """
-    _check(name, "distraction", DISTRACTIONS)
-    _check(split, "video_split", videos.SPLITS)
+    check_choice("distraction", name, DISTRACTIONS)
+    check_choice("video_split", split, videos.SPLITS)
     if window not in WINDOWS:
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
     if change < 0:
@@ -160,13 +160,6 @@ def make(
     else:
         bank = videos.procedural(seed, split, pixels, device, memory=memory)
     return Clips(bank, num_envs, change, own_seed)
-
-
-def _check(value: str, option: str, valid: tuple[str, ...]) -> None:
-    if value not in valid:
-        near = difflib.get_close_matches(value, valid, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}"
-        raise ValueError(f"unknown {option} {value!r}: {hint}")
 
 
 def _recorded(record: Recorder | None, seed: int, split: str, pixels: int, device: torch.device, memory: int) -> Bank:

@@ -14,6 +14,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from envs.checks import check_choice, check_positive
+
 wp.config.log_level = wp.LOG_ERROR  # no banner, no line for each compiled kernel
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
@@ -108,10 +110,8 @@ class Renderer:
         threads: int | None = None,
         quality: bool = False,
     ) -> None:
-        if background not in BACKGROUNDS:
-            raise ValueError(f"unknown background {background!r}: choose one of {', '.join(BACKGROUNDS)}")
-        if num_envs < 1 or size < 1 or (threads is not None and threads < 1):
-            raise ValueError(f"num_envs, size and threads must be at least 1, got {num_envs}, {size} and {threads}")
+        check_choice("background", background, BACKGROUNDS)
+        check_positive(num_envs=num_envs, size=size, threads=threads)
         if not 0 <= camera < model.ncam:
             raise ValueError(f"camera {camera} does not exist: the model has {model.ncam}")
         _start_warp()

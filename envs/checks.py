@@ -1,0 +1,19 @@
+"""Refuse names and numbers that make no sense, in one line that says what would."""
+
+import difflib
+from collections.abc import Sequence
+
+
+def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
+    """Raise ValueError for a name that is not valid, with the nearest valid one or with all of them."""
+    if value not in valid:
+        near = difflib.get_close_matches(value, valid, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}"
+        raise ValueError(f"unknown {option} {value!r}: {hint}")
+
+
+def check_positive(**numbers: int | None) -> None:
+    """Raise ValueError, with the option's name, for a number below 1; None means a default."""
+    for option, value in numbers.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} must be at least 1, got {value}")

@@ -1,0 +1,166 @@
+"""The meaning of time, and N environments as N single ones."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensordict import TensorDict
+
+import envs
+from envs.batched import BatchedEnv
+from envs.tasks import TASKS
+
+N, LIMIT = 5, 7
+VIDEO = {"pixels": True, "state": True, "distraction": "video", "size": 64}
+
+
+def actions(env: BatchedEnv, steps: int, seed: int = 0) -> torch.Tensor:
+    """Return (steps, N, A) uniform actions."""
+    shape = (steps, env.num_envs, env.action_dim)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def play(env: BatchedEnv, steps: int) -> TensorDict:
+    """Reset and step: timesteps (steps + 1, N)."""
+    return torch.stack([env.reset(), *[env.step(action) for action in actions(env, steps)]])
+
+
+def same(one: TensorDict, two: TensorDict) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one.keys())  # noqa: SIM118
+
+
+def test_episodes_last_their_limit_and_the_step_after_the_last_resets() -> None:
+    env = envs.make("cheetah_run", N, time_limit=LIMIT)
+    played = play(env, 3 * (LIMIT + 1))
+    step = torch.arange(len(played)) % (LIMIT + 1)
+    assert env.episode_length == LIMIT
+    assert torch.equal(played["is_first"], (step == 0).unsqueeze(1).expand(-1, N))
+    assert torch.equal(played["is_last"], (step == LIMIT).unsqueeze(1).expand(-1, N))
+    assert not played["is_terminal"].any()  # a time limit is not a termination
+    assert not played["reward"][step == 0].any()
+    assert played["reward"].dtype == torch.float32 and played["state"].shape == (len(played), N, 17)
+
+
+def test_the_action_of_a_last_row_is_ignored() -> None:
+    one, two = (envs.make("walker_walk", N, seed=3, time_limit=LIMIT) for _ in range(2))
+    one.reset(), two.reset()
+    for action in actions(one, LIMIT):
+        one.step(action), two.step(action)
+    assert same(one.step(torch.ones(N, 6)), two.step(-torch.ones(N, 6)))
+
+
+def test_action_repeat_sums_rewards_and_stops_at_the_limit() -> None:
+    """7 control steps held for 3 are agent steps of 3, 3 and 1."""
+    single, repeated = (envs.make("walker_walk", N, action_repeat=r, time_limit=LIMIT) for r in (1, 3))
+    assert repeated.episode_length == 3
+    single.reset(), repeated.reset()
+    for action, count in zip(actions(single, 3), (3, 3, 1), strict=True):
+        answers = [single.step(action) for _ in range(count)]
+        answer = repeated.step(action)
+        torch.testing.assert_close(answer["reward"], sum(a["reward"] for a in answers), rtol=1e-6, atol=0)
+        assert torch.equal(answer["state"], answers[-1]["state"])
+    assert answer["is_last"].all()
+
+
+def test_rewards_and_observations_are_the_tasks_after_each_step() -> None:
+    env = envs.make("reacher_easy", N)
+    task = TASKS["reacher_easy"]()
+    env.reset()
+    for action in actions(env, 11):
+        answer = env.step(action)
+        assert torch.equal(answer["state"], task.observe(env.context).float())
+        assert torch.equal(answer["reward"], task.reward(env.context).float())
+
+
+def test_staggered_episodes_end_in_turn() -> None:
+    env = envs.make("pendulum_swingup", 4, stagger=True, time_limit=8)
+    ends = play(env, 8)["is_last"]  # (9, 4), ages 0, 2, 4, 6 at the start
+    assert ends.nonzero().tolist() == [[2, 3], [4, 2], [6, 1], [8, 0]]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(envs.TASKS), st.integers(1, 7), st.integers(1, 3), st.integers(0, 99))
+def test_each_environment_is_its_own(task: str, num_envs: int, repeat: int, seed: int) -> None:
+    """Which rows end when changes nothing for the others: environment n of a run goes as its own state says."""
+    env = envs.make(task, num_envs, seed=seed, action_repeat=repeat, time_limit=5, stagger=True)
+    env.reset()
+    for action in actions(env, 6, seed):
+        state = env.state_dict()
+        answer = env.step(action)
+        alone = envs.make(task, num_envs, seed=seed, action_repeat=repeat, time_limit=5)
+        alone.load_state_dict(state)
+        other = torch.where(torch.arange(num_envs).unsqueeze(1) == 0, action, -action)
+        assert same(answer[:1], alone.step(other)[:1])
+
+
+@pytest.mark.parametrize("task", ["walker_stand", "cheetah_run", "point_mass_hard", "reacher_hard", "finger_turn_easy"])
+@pytest.mark.parametrize("options", [{}, VIDEO, VIDEO | {"distraction": "noise"}])
+def test_a_saved_state_goes_on_bit_for_bit(task: str, options: dict[str, Any]) -> None:
+    make = lambda: envs.make(task, 3, seed=2, time_limit=LIMIT, threads=1, **options)  # noqa: E731
+    env = make()
+    env.reset()
+    steps = actions(env, 60)
+    for action in steps[:20]:
+        env.step(action)
+    saved = copy.deepcopy(env.state_dict())
+    expected = [env.step(action) for action in steps[20:]]  # several refills of the supply of starts
+    other = make()
+    other.load_state_dict(saved)
+    assert all(same(other.step(action), answer) for action, answer in zip(steps[20:], expected, strict=True))
+
+
+def test_the_seed_decides_and_threads_do_not() -> None:
+    one, two, three = (
+        play(envs.make("walker_run", N, seed=seed, threads=threads, time_limit=LIMIT, **VIDEO), 2 * LIMIT)
+        for seed, threads in ((1, 1), (1, 3), (2, 1))
+    )
+    assert same(one, two)
+    assert not torch.equal(one["state"], three["state"]) and not torch.equal(one["pixels"], three["pixels"])
+
+
+def test_the_global_generators_are_left_alone() -> None:
+    before = torch.get_rng_state()
+    play(envs.make("ball_in_cup_catch", N, time_limit=LIMIT, **VIDEO), 2 * LIMIT)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_actions_outside_are_clipped() -> None:
+    one, two = (envs.make("hopper_hop", N) for _ in range(2))
+    one.reset(), two.reset()
+    action = actions(one, 1)[0]
+    assert same(one.step(action.sign() * 7), two.step(action.sign()))
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (torch.zeros(N, 2), r"actions must be \(5, 6\), not \(5, 2\)"),
+        (torch.full((N, 6), torch.nan), "actions must be finite: the policy gave NaN or infinity"),
+    ],
+)
+def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
+    env = envs.make("walker_walk", N)
+    env.reset()
+    with pytest.raises(ValueError, match=message):
+        env.step(action)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "walker_wlak"}, "unknown task 'walker_wlak': did you mean 'walker_walk'?"),
+        ({"task": "zzz"}, "unknown task 'zzz': choose one of "),
+        ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
+        ({"action_repeat": -2}, "action_repeat must be at least 1, got -2"),
+        ({"time_limit": 0}, "time_limit must be at least 1, got 0"),
+        ({"distraction": "video"}, "the distraction 'video' needs pixels"),
+        ({"distraction": "vidoe", "pixels": True}, "video"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        envs.make(**({"task": "walker_walk"} | options))
+    assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""The commands as people meet them: the README's lines, and one clear line for every mistake."""
+
+import re
+import shlex
+from pathlib import Path
+
+import envs
+import train
+from agents.config import flatten
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def readme_command(words: str) -> list[str]:
+    """Return the words of the README's first shell command that contains `words`, after `&&`."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    line = next(block for block in blocks if words in block)
+    return shlex.split(line.split("&&")[-1])
+
+
+def test_the_readme_trains_what_it_says() -> None:
+    python, script, *line = readme_command("train.py")
+    command = train.parse(line, train.AGENTS)
+    assert (python, script, command.run) == (".venv/bin/python", "train.py", "runs/walker")
+    config = command.config
+    assert (config.name, config.task, config.distraction) == ("infopower-small", "walker_stand", "video")
+    assert f"{config.steps:,} environment steps" in README
+
+
+def test_the_readme_names_every_task_and_only_options_that_exist() -> None:
+    tasks = README.split("<!-- tasks")[1].split("<!-- /tasks")[0]
+    assert sorted(re.findall(r"`([a-z]+_[a-z_]+)`", tasks)) == sorted(envs.TASKS)
+    options = flatten(train.AGENTS["infopower"]) | {"run": None, "resume": None}
+    train_section = README.split("**Train.**")[1].split("**Evaluate.**")[0]
+    named = {name for name in re.findall(r"`--([\w.-]+)`", train_section) if name != "agent."}
+    assert len(named) > 10 and not named - options.keys()
