@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.config import Config, flatten
-from train import load_config
+from train import AGENTS, load_config
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir"}  # options that make another run of the same agent
@@ -81,13 +81,14 @@ def random_return(path: Path, distraction: str) -> float | None:
 
 
 def label_variants(runs: Sequence[Run]) -> None:
-    """Label each run by its agent and by the options in which the runs differ, seed and task apart."""
+    """Label each run by its preset, and by what was changed in it among the options in which the runs differ."""
     options = [flatten(run.config) for run in runs]
     names = {name for each in options for name in each} - NOT_A_VARIANT - {"name"}
     differing = sorted(name for name in names if len({str(each.get(name)) for each in options}) > 1)
     for run, each in zip(runs, options, strict=True):
-        parts = [f"{name.removeprefix('agent.')} {each[name]}" for name in differing if name in each]
-        run.label = ", ".join([run.config.name, *parts])
+        preset = flatten(AGENTS[run.config.name])
+        changed = [name for name in differing if name in each and each[name] != preset[name]]
+        run.label = ", ".join([run.config.name, *(f"{name.removeprefix('agent.')} {each[name]}" for name in changed)])
 
 
 def draw_returns(runs: Sequence[Run]) -> Figure:

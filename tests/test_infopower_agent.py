@@ -84,7 +84,7 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
         codes.append(stoch)
         torch.testing.assert_close(reward[k], model.reward(torch.cat([deter, stoch], -1)))
         log_prob = model.inverse(torch.cat(codes[-3:], -1), action).sum(-1)
-        torch.testing.assert_close(empowerment[k], log_prob + A * math.log(2))
+        torch.testing.assert_close(empowerment[k], log_prob + action_entropy)
         torch.testing.assert_close(entropy[k], action_entropy)
 
 

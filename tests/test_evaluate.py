@@ -1,0 +1,199 @@
+"""Episodes and their returns, the random policy, intervals, and the command that evaluates a run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import bootstrap
+from tensordict import TensorDict
+from tiny import arguments
+from torch import Tensor
+
+import evaluate
+import train
+from agents.evaluation import RandomPolicy, bootstrap_interval
+from agents.evaluation import evaluate as play
+
+ROOT = Path(__file__).parent.parent
+N = 3
+
+
+class Counting:
+    """Environment n has episodes of n + 2 steps, each rewarded with the action it answers."""
+
+    num_envs = N
+
+    def reset(self) -> TensorDict:
+        self.age = torch.zeros(N)
+        return self.timestep(torch.zeros(N))
+
+    def step(self, action: Tensor) -> TensorDict:
+        fresh = self.age == torch.arange(N) + 2  # the last row of an episode; its action is ignored
+        self.age = torch.where(fresh, 0.0, self.age + 1)
+        return self.timestep(torch.where(fresh, 0.0, action.squeeze(-1)))
+
+    def timestep(self, reward: Tensor) -> TensorDict:
+        is_last = self.age == torch.arange(N) + 2
+        return TensorDict({"reward": reward, "is_first": self.age == 0, "is_last": is_last}, batch_size=[N])
+
+
+class CountingPolicy:
+    """Answer with 1, 2, 3, ... over its life, and 100 more while exploring."""
+
+    def initial_carry(self, num_envs: int) -> TensorDict:
+        return TensorDict({"count": torch.zeros(num_envs)}, batch_size=[num_envs])
+
+    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
+        count = carry["count"] + 1
+        torch.randn(())  # as a sampling policy would
+        out = TensorDict({"action": (count + 100 * explore).unsqueeze(-1)}, batch_size=[N])
+        return out, TensorDict({"count": count}, batch_size=[N])
+
+
+def test_each_environment_plays_its_share_of_whole_episodes() -> None:
+    """4 episodes over 3 environments are 2, 1 and 1; their actions are 1 2 | 4 5, 1 2 3 and 1 2 3 4."""
+    assert play(CountingPolicy(), Counting(), 4).tolist() == [1 + 2, 4 + 5, 1 + 2 + 3, 1 + 2 + 3 + 4]
+    assert play(CountingPolicy(), Counting(), 2).tolist() == [3, 6]
+    assert play(CountingPolicy(), Counting(), 3, explore=True).tolist() == [203, 306, 410]
+
+
+def test_watchers_see_every_row_and_generators_stay_as_they_were() -> None:
+    rows: list[TensorDict] = []
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    play(CountingPolicy(), Counting(), 3, watch=rows.append)
+    assert torch.equal(torch.rand(3), expected)
+    assert [row["action"][0].item() for row in rows] == [1, 2, 3, 4]  # until the longest share has ended
+    assert [row["is_last"][0].item() for row in rows] == [False, False, True, False]
+
+
+def test_no_episodes_are_refused() -> None:
+    with pytest.raises(ValueError, match="episodes must be at least 1, not 0"):
+        play(CountingPolicy(), Counting(), 0)
+
+
+def test_the_random_policy_is_uniform_and_repeats_under_its_seed() -> None:
+    timestep = TensorDict({}, batch_size=[5000])
+    one, two, other = (RandomPolicy(2, "cpu", seed) for seed in (3, 3, 4))
+    carry = one.initial_carry(5000)
+    action = one.act(timestep, carry)[0]["action"]
+    assert action.shape == (5000, 2)
+    assert torch.equal(action, two.act(timestep, carry)[0]["action"])
+    assert not torch.equal(action, other.act(timestep, carry)[0]["action"])
+    counts = torch.histc(action, bins=10, min=-1, max=1)
+    assert ((counts - 1000).abs() < 130).all()  # 4 standard deviations of sqrt(1000)
+
+
+def test_bootstrap_intervals_are_scipys() -> None:
+    returns = torch.randn(23, generator=torch.Generator().manual_seed(0)) * 40 + 300
+    expected = bootstrap((returns.numpy(),), np.mean, method="percentile", n_resamples=50_000, rng=1)
+    low, high = bootstrap_interval(returns)
+    assert abs(low - expected.confidence_interval.low) < 0.5 and abs(high - expected.confidence_interval.high) < 0.5
+    assert bootstrap_interval(torch.full((4,), 7.0)) == (7.0, 7.0)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of pixels in front of videos, hardly trained."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    options = ["--observation", "pixels", "--distraction", "video", "--time-limit", 40, "--train-ratio", 0.02]
+    train.main(arguments(run, *options, steps=180))
+    return run
+
+
+@pytest.fixture(scope="module")
+def conditions(run: Path) -> list[dict[str, Any]]:
+    evaluate.main([str(run), "--distraction", "none", "noise", "--episodes", "5"])
+    return json.loads((run / "evaluation.json").read_text())
+
+
+def test_conditions_hold_what_they_say(conditions: list[dict[str, Any]]) -> None:
+    assert [(c["distraction"], c["policy"]) for c in conditions] == [
+        ("none", "agent"),
+        ("none", "random"),
+        ("noise", "agent"),
+        ("noise", "random"),
+    ]
+    for condition in conditions:
+        assert condition["task"] == "walker_stand" and len(condition["returns"]) == 5
+        assert condition["mean"] == pytest.approx(sum(condition["returns"]) / 5, rel=1e-6)
+        low, high = condition["ci95"]
+        assert min(condition["returns"]) <= low <= condition["mean"] <= high <= max(condition["returns"])
+    clean, noisy = (c["returns"] for c in conditions if c["policy"] == "random")
+    assert clean == noisy  # the same starts and actions: what moves behind changes no reward
+
+
+def test_what_the_inverse_model_knows_is_reported_for_the_agent_alone(conditions: list[dict[str, Any]]) -> None:
+    for condition in conditions:
+        assert set(condition["metrics"]) == (
+            {"inverse/seen", "inverse/shuffled"} if condition["policy"] == "agent" else set()
+        )
+
+
+def test_pictures_play_an_episode(run: Path, conditions: list[dict[str, Any]]) -> None:
+    for condition in conditions:
+        with Image.open(run / condition["picture"]) as picture:
+            assert picture.size == (192, 192) and picture.n_frames > 10 and picture.info["duration"] == 40
+    assert not list(run.glob("*.unfinished"))
+
+
+def test_evaluating_twice_gives_the_same(run: Path, conditions: list[dict[str, Any]]) -> None:
+    evaluate.main([str(run), "--distraction", "noise", "--episodes", "5"])
+    assert json.loads((run / "evaluation.json").read_text()) == conditions[2:]
+
+
+def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate.main([str(run), "--episodes", "1"])
+    assert [(c["distraction"], len(c["returns"])) for c in json.loads((run / "evaluation.json").read_text())] == [
+        ("none", 1),
+        ("none", 1),
+        ("video", 1),
+        ("video", 1),
+    ]
+    assert "inverse/seen" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--distraction", "vidoe"], "unknown distraction vidoe: did you mean video?"),
+        (["--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (["--seed", "-1"], "--seed must be at least 0, not -1"),
+    ],
+)
+def test_wrong_options_are_one_line(words: list[str], line: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(run), *words])
+    assert caught.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_damaged_and_missing_runs_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text((run / "config.json").read_text())
+    agent = tmp_path / "checkpoints" / "000000180" / "agent.pt"
+    lines = [(tmp_path / "no", f"there is no run in {tmp_path}/no: it has no config.json")]
+    lines += [(tmp_path, f"the run {tmp_path} has no checkpoint yet")]
+    for folder, line in lines:
+        with pytest.raises(SystemExit) as caught:
+            evaluate.main([str(folder), "--episodes", "1"])
+        assert caught.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+    agent.parent.mkdir(parents=True)
+    agent.write_bytes((run / "checkpoints" / "000000180" / "agent.pt").read_bytes()[:-1000])
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(tmp_path), "--episodes", "1"])
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.startswith(f"error: checkpoint file {agent} is damaged") and err[-1] == "\n"
+    assert err.count("\n") == 1 and not (tmp_path / "evaluation.json").exists()
+
+
+def test_the_process_exits_with_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "evaluate.py"), str(tmp_path / "nothing")]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr == f"error: there is no run in {tmp_path}/nothing: it has no config.json\n"

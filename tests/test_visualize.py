@@ -1,0 +1,101 @@
+"""Learning curves: what is read from runs, how runs are grouped, and the command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny import arguments
+
+import train
+import visualize
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a real run: evaluated at 300 and 600 steps."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train.main(arguments(run, "--observation", "state"))
+    return run
+
+
+def variant(run: Path, target: Path, returns: tuple[float, float], **options: object) -> Path:
+    """Copy a run with other options and other evaluations."""
+    shutil.copytree(run, target, ignore=shutil.ignore_patterns("checkpoints"))
+    config = json.loads((target / "config.json").read_text())
+    for name, value in options.items():
+        config[name] = config[name] | value if isinstance(value, dict) else value
+    (target / "config.json").write_text(json.dumps(config))
+    rows = [json.loads(line) for line in (target / "metrics.jsonl").read_text().splitlines()]
+    evaluated = iter(returns)
+    for row in rows:
+        if "eval/return" in row:
+            row["eval/return"] = next(evaluated)
+    (target / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return target
+
+
+def test_one_run_is_one_page_of_all_its_metrics(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    visualize.main([str(run)])
+    with Image.open(run / "curves.png") as picture:
+        picture.load()
+        assert picture.width > 1000
+    figure = visualize.draw_metrics(visualize.load_run(run))
+    titles = {axis.get_title() for axis in figure.axes if axis.get_visible()}
+    assert {"return", "loss/forward", "model/kl", "speed/env_steps"} <= titles
+    assert "600" in capsys.readouterr().out and not list(run.glob("*.unfinished"))
+
+
+def test_seeds_are_averaged_and_variants_named_by_what_was_changed(run: Path, tmp_path: Path) -> None:
+    folders = [
+        variant(run, tmp_path / "a", (10.0, 20.0)),
+        variant(run, tmp_path / "b", (30.0, 60.0), seed=1),
+        variant(run, tmp_path / "c", (5.0, 7.0), agent={"empowerment": 0.0}),
+        variant(run, tmp_path / "d", (1.0, 2.0), task="cheetah_run"),
+    ]
+    evaluation = [{"policy": "random", "distraction": "none", "mean": 4.5}]
+    (folders[0] / "evaluation.json").write_text(json.dumps(evaluation))
+    figure = visualize.draw_returns([visualize.load_run(folder) for folder in folders])
+    steps, minutes = figure.axes[:2]
+    lines = {line.get_label(): line for line in steps.lines if not line.get_label().startswith("_")}
+    assert len(lines) == 3
+    (mean,) = (line for label, line in lines.items() if label.endswith(" (2 seeds)"))
+    assert mean.get_xydata().tolist() == [[360, 20], [600, 40]]
+    (changed,) = (line for label, line in lines.items() if "empowerment 0.0" in label)
+    assert changed.get_ydata().tolist() == [5, 7]
+    assert lines["random policy"].get_ydata()[0] == 4.5
+    assert minutes.get_xlabel() == "minutes" and steps.get_title() == "walker_stand"
+    assert figure.axes[2].get_title() == "cheetah_run"
+
+
+def test_several_runs_are_written_where_asked(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = variant(run, tmp_path / "other", (1.0, 2.5), seed=4)
+    visualize.main([str(run), str(other), "--out", str(tmp_path / "pictures" / "both.png")])
+    with Image.open(tmp_path / "pictures" / "both.png") as picture:
+        picture.load()
+    assert " 2.5\n" in capsys.readouterr().out
+
+
+def test_a_line_that_is_being_written_is_left_out(run: Path, tmp_path: Path) -> None:
+    live = variant(run, tmp_path / "live", (1.0, 2.0))
+    with (live / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 720, "eval/ret')
+    assert visualize.load_run(live).rows[-1]["step"] == 600
+
+
+def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged, empty = (variant(run, tmp_path / name, (1.0, 2.0)) for name in ("damaged", "empty"))
+    (damaged / "metrics.jsonl").write_text('{"step": 120}\n{"step": 24\n')
+    (empty / "metrics.jsonl").write_text("")
+    cases = [
+        ([run, empty], "several runs need a file to write: --out curves.png"),
+        ([tmp_path / "no"], f"there is no run in {tmp_path}/no: it has no config.json"),
+        ([empty], f"the run {empty} has no metrics yet"),
+        ([damaged], f"{damaged}/metrics.jsonl is damaged at line 2"),
+    ]
+    for words, line in cases:
+        with pytest.raises(SystemExit) as caught:
+            visualize.main([str(word) for word in words])
+        err = capsys.readouterr().err
+        assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
