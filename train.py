@@ -18,42 +18,18 @@ from torch import Tensor
 import envs as environments
 from agents import checkpoint
 from agents.agent import Agent
-from agents.config import Config, flatten, nearest, rebuild, validate
+from agents.config import Config, flatten, rebuild, validate
 from agents.evaluation import evaluate
 from agents.generators import generators_state, seed_generators, set_generators_state
-from agents.infopower import InfoPower, InfoPowerConfig
 from agents.logger import Logger
+from agents.registry import ABOUT, AGENTS, CLASSES, preset
 from agents.replay import ReplayBuffer
 from agents.run_folder import opened
 from agents.schedule import Every, Ratio
 from agents.signals import caught_signals
 from envs.batched import BatchedEnv
-from world_models.infopower import InfoPowerModelConfig
 
 A = TypeVar("A")
-
-
-SMALL = InfoPowerConfig(
-    model=InfoPowerModelConfig(
-        convolutions=((16, 6, 4), (32, 4, 2), (64, 4, 2)), embed=128, deter=128, stoch=24, hidden=128, critic=128
-    ),
-    batch=12,
-    length=20,
-    horizon=10,
-    starts=96,
-    hidden=128,
-)
-AGENTS: dict[str, Config[Any]] = {
-    "infopower": Config("infopower", InfoPowerConfig()),
-    "infopower-small": Config(
-        "infopower-small", SMALL, action_repeat=4, steps=150_000, train_ratio=1 / 16, prefill=8000, replay_size=40_000
-    ),
-}
-CLASSES: dict[type, Callable[..., Agent]] = {InfoPowerConfig: InfoPower}
-ABOUT = {
-    "infopower": "InfoPower at the published sizes of contrastive Dreamer, for one GPU.",
-    "infopower-small": "InfoPower for two processor cores: minutes from pixels to a policy.",
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +75,7 @@ def load_config(run: Path) -> Config[Any]:
     if not path.exists():
         raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
     values = json.loads(path.read_text())
-    return rebuild(AGENTS[known_agent(values["name"])], values)
+    return rebuild(preset(values["name"]), values)
 
 
 def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
@@ -117,12 +93,6 @@ def find_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: torch finds no CUDA device here; take --device cpu or auto")
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-
-
-def known_agent(name: str) -> str:
-    if name not in AGENTS:
-        raise ValueError(f"unknown agent {name}{nearest(name, AGENTS)}")
-    return name
 
 
 class Trainer:
@@ -243,7 +213,7 @@ def stop_if_not_finite(trainer: Trainer, error: Exception) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", stream=sys.stdout)
+    logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)  # dm_control has set it up before
     logging.getLogger("agents").setLevel(logging.INFO)
     try:
         command = parse(arguments, AGENTS)
@@ -263,11 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[Any]:
     """Read a command line whose defaults are the presets'."""
     if arguments and not arguments[0].startswith("-"):
-        known_agent(arguments[0])
+        preset(arguments[0])
     commands = []
-    for name, preset in presets.items():
-        subcommand = tyro.conf.subcommand(name, default=Command(preset), description=ABOUT[name])
-        commands.append(Annotated[Command[type(preset.agent)], subcommand])  # type: ignore[misc]
+    for name, config in presets.items():
+        subcommand = tyro.conf.subcommand(name, default=Command(config), description=ABOUT[name])
+        commands.append(Annotated[Command[type(config.agent)], subcommand])  # type: ignore[misc]
     description = "Train an agent in a run folder. For an agent's options: python train.py AGENT --help"
     union: Any = Union[tuple(commands)]  # noqa: UP007, made of a list
     return tyro.cli(union, prog="train.py", description=description, args=arguments)

@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.config import Config, flatten
-from train import AGENTS, load_config
+from agents.registry import AGENTS
+from train import load_config
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir"}  # options that make another run of the same agent

@@ -65,7 +65,7 @@ def draw() -> Image.Image:
             pen.text((MARGIN + column * cell, top + 3), name, INK, font)
         top += HEAD
         for label, images in rows.items():
-            pen.multiline_text((GAP, top + 50), label.replace("_", "\n", 1), INK, font)
+            pen.multiline_text((GAP, top + 50), "\n".join(label.rsplit("_", 1)), INK, font)
             for column, image in enumerate(images):
                 large = Image.fromarray(image.numpy()).resize((64 * SCALE, 64 * SCALE), Image.Resampling.NEAREST)
                 sheet.paste(large, (MARGIN + column * cell, top))

@@ -7,6 +7,7 @@ from pathlib import Path
 import envs
 import train
 from agents.config import flatten
+from agents.registry import AGENTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -21,7 +22,7 @@ def readme_command(words: str) -> list[str]:
 
 def test_the_readme_trains_what_it_says() -> None:
     python, script, *line = readme_command("train.py")
-    command = train.parse(line, train.AGENTS)
+    command = train.parse(line, AGENTS)
     assert (python, script, command.run) == (".venv/bin/python", "train.py", "runs/walker")
     config = command.config
     assert (config.name, config.task, config.distraction) == ("infopower-small", "walker_stand", "video")
@@ -31,7 +32,7 @@ def test_the_readme_trains_what_it_says() -> None:
 def test_the_readme_names_every_task_and_only_options_that_exist() -> None:
     tasks = README.split("<!-- tasks")[1].split("<!-- /tasks")[0]
     assert sorted(re.findall(r"`([a-z]+_[a-z_]+)`", tasks)) == sorted(envs.TASKS)
-    options = flatten(train.AGENTS["infopower"]) | {"run": None, "resume": None}
+    options = flatten(AGENTS["infopower"]) | {"run": None, "resume": None}
     train_section = README.split("**Train.**")[1].split("**Evaluate.**")[0]
     named = {name for name in re.findall(r"`--([\w.-]+)`", train_section) if name != "agent."}
     assert len(named) > 10 and not named - options.keys()

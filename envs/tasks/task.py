@@ -1,5 +1,6 @@
 """What a task is, and what tasks share."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -59,7 +60,12 @@ def load(suite: object, control_timestep: float | None, time_limit: float) -> tu
     source: Callable[[], tuple[bytes | str, dict[str, bytes]]] = suite.get_model_and_assets  # type: ignore[attr-defined]
     xml, assets = source()
     text = xml.decode() if isinstance(xml, bytes) else xml
-    model = mujoco.MjModel.from_xml_string(text, dict(assets))
+    notices = logging.getLogger("absl")  # where dm_control says what is outdated in its own models
+    notices.disabled = True
+    try:
+        model = mujoco.MjModel.from_xml_string(text, dict(assets))
+    finally:
+        notices.disabled = False
     substeps = 1 if control_timestep is None else round(control_timestep / model.opt.timestep)
     return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
 
