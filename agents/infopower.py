@@ -2,7 +2,9 @@
 
     V(z_t) ~ E_pi sum [ ln q(r_t | z_t) + ln q(a_{t-1} | z_t, z_{t-1}) ],
 
-with lambda-returns as in Dreamer (arXiv 1912.01603). The reward term is the predicted reward, as in Dreamer.
+with lambda-returns as in Dreamer (arXiv 1912.01603). The reward term is the predicted reward, as in Dreamer. To the
+second term we add H(pi(. | z_{t-1})), as in the model's objective: ln q alone is largest for a policy whose actions can
+be told without looking, and drove the policy's entropy down to that of its smallest deviation (our choice).
 """
 
 import math
@@ -41,7 +43,7 @@ class InfoPowerConfig:
     discount: float = 0.99
     lambda_: float = 0.95
     empowerment: float = 1.0
-    """Weight of ln q(a | z, z-) in the imagined reward; the paper prints 1."""
+    """Weight of the bound on I(A; Z | Z-) in the imagined reward; the paper prints 1."""
     entropy: float = 0.0
     """Weight of the policy's entropy."""
     exploration: float = 0.3
@@ -165,7 +167,8 @@ class InfoPower:
     def imagine(self, trace: Trace, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Roll the policy out in the prior from rows of the trace.
 
-        Returns features (H+1, N, F), rewards (H, N), empowerment in nats over uniform (H, N), entropy (H, N).
+        Returns features (H+1, N, F), standardised rewards (H, N), empowerment ln q(a | z, z-) + H(pi) in nats (H, N),
+        and the entropy H(pi) in nats (H, N).
         """
         c, model, window = self.config, self.model, self.config.model.inverse_window
         inside = windows_inside(is_first, window).flatten()  # (B*T,) rows with a past for the inverse model
@@ -183,8 +186,9 @@ class InfoPower:
             entropies.append(entropy)
         feat, action = torch.stack(feats), torch.stack(actions)  # (H+1, N, F), (H, N, A)
         windows = torch.stack(codes).unfold(0, window, 1).movedim(-1, -2)  # (H, N, W, C)
-        empowerment = (model.action_log_prob(windows, action) + math.log(2)).sum(-1)  # (H, N)
-        return feat, model.reward(feat[1:]), empowerment, torch.stack(entropies)
+        entropy = torch.stack(entropies)  # (H, N)
+        empowerment = model.action_log_prob(windows, action).sum(-1) + entropy  # (H, N)
+        return feat, model.reward(feat[1:]), empowerment, entropy
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Return what the inverse model knows of held-out actions, with the pictures and without them."""
