@@ -88,7 +88,8 @@ class InfoPower:
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return zeros (N,); a first row resets them."""
-        sizes = {"deter": self.config.model.deter, "stoch": self.config.model.stoch, "action": self.action_dim}
+        c = self.config.model
+        sizes = {"deter": c.deter, "stoch": c.stoch, "action": self.action_dim, "embed": c.embed}
         zeros = {k: torch.zeros(num_envs, size, device=self.device) for k, size in sizes.items()}
         return TensorDict(zeros, batch_size=[num_envs], device=self.device)
 
@@ -97,7 +98,9 @@ class InfoPower:
         """Filter one timestep (N,) and answer it; uniform at random until the first update."""
         model, c = self.model, self.config
         deter = model.core.step(carry["deter"], carry["stoch"], carry["action"], timestep["is_first"])  # (N, D)
-        post = model.posterior(model.encoder(timestep), deter)
+        embed = model.encoder(timestep)  # (N, E)
+        previous = torch.where(timestep["is_first"].unsqueeze(-1), embed, carry["embed"])
+        post = model.posterior(embed, previous, deter)
         stoch = post.sample() if explore else post.mean  # (N, S)
         feat = torch.cat([deter, stoch], -1)  # (N, F)
         if not explore:
@@ -107,7 +110,8 @@ class InfoPower:
         else:
             action, _ = self.actor(feat)
             action = (action + c.exploration * torch.randn_like(action)).clamp(-1, 1)
-        carry = TensorDict({"deter": deter, "stoch": stoch, "action": action}, batch_size=carry.batch_size)
+        values = {"deter": deter, "stoch": stoch, "action": action, "embed": embed}
+        carry = TensorDict(values, batch_size=carry.batch_size)
         return TensorDict({"action": action}, batch_size=carry.batch_size), carry
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:

@@ -29,12 +29,12 @@ SMALL = InfoPowerConfig(
     ),
     batch=24,
     length=10,
-    horizon=10,
+    horizon=12,
     starts=96,
     hidden=128,
     discount=0.97,
     empowerment=0.01,
-    entropy=0.01,
+    entropy=0.02,
     model_lr=8e-4,
     actor_lr=3e-4,
     critic_lr=3e-4,
@@ -45,7 +45,7 @@ SMALL = InfoPowerConfig(
 AGENTS: dict[str, Config[Any]] = {
     "infopower": Config("infopower", InfoPowerConfig()),
     "infopower-small": Config(
-        "infopower-small", SMALL, action_repeat=4, steps=150_000, train_ratio=1 / 16, prefill=8000, replay_size=40_000
+        "infopower-small", SMALL, action_repeat=4, steps=200_000, train_ratio=1 / 16, prefill=8000, replay_size=50_000
     ),
 }
 CLASSES: dict[type, Callable[..., Agent]] = {InfoPowerConfig: InfoPower}

@@ -109,8 +109,8 @@ def test_acting_filters_as_the_model_observes() -> None:
         rows.append(step.clone().update(out))
         assert out["action"].shape == (N, A) and out["action"].abs().max() <= 1
     slices = torch.stack(rows, 1)
-    slices_embed = agent.model.encoder(slices)
-    torch.testing.assert_close(agent.model.posterior(slices_embed, None).mean[:, -1], carry["stoch"])
+    embed = agent.model.encoder(slices)  # (N, T, E)
+    torch.testing.assert_close(agent.model.posterior(embed[:, -1], embed[:, -2], carry["deter"]).mean, carry["stoch"])
     again, _ = agent.act(steps[0], agent.initial_carry(N), explore=False)
     torch.testing.assert_close(again["action"], rows[0]["action"])
 

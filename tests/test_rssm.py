@@ -62,22 +62,24 @@ def test_observe_equals_acting(core: Core, name: str) -> None:
     posterior = POSTERIORS[name](E, core)
     embed, action, reset = torch.randn(B, T, E), torch.rand(B, T, A), slice_resets(torch.rand(B, T) < 0.3)
     trace = posterior.observe(core, embed, shift(action), reset)
-    deter, stoch, previous = torch.zeros(B, D), torch.zeros(B, S), torch.zeros(B, A)
+    deter, stoch, previous, before = torch.zeros(B, D), torch.zeros(B, S), torch.zeros(B, A), embed[:, 0]
     for t in range(T):
         deter = core.step(deter, stoch, previous, reset[:, t])
-        post = posterior(embed[:, t], deter)
+        before = torch.where(reset[:, t, None], embed[:, t], before)
+        post = posterior(embed[:, t], before, deter)
         torch.testing.assert_close(trace.deter[:, t], deter)
         torch.testing.assert_close(trace.post.mean[:, t], post.mean)
-        stoch, previous = trace.stoch[:, t], action[:, t]
+        stoch, previous, before = trace.stoch[:, t], action[:, t], embed[:, t]
     torch.testing.assert_close(trace.prior.mean, core.prior(trace.deter).mean)
 
 
-def test_only_the_recurrent_posterior_reads_the_past(core: Core) -> None:
-    embed = torch.randn(1, E)
-    for name, reads in (("observation", False), ("recurrent", True)):
+def test_one_posterior_reads_the_picture_before_and_the_other_the_recurrent_state(core: Core) -> None:
+    embed, zeros, ones = torch.randn(1, E), torch.zeros(1, D), torch.ones(1, D)
+    for name, recurrent in (("observation", False), ("recurrent", True)):
         posterior = POSTERIORS[name](E, core)
-        means = [posterior(embed, torch.full((1, D), h)).mean for h in (0.0, 1.0)]
-        assert torch.equal(*means) != reads
+        before, h = posterior(embed, embed + 1, zeros).mean, posterior(embed, embed, ones).mean
+        mean = posterior(embed, embed, zeros).mean
+        assert torch.equal(mean, h) != recurrent and torch.equal(mean, before) == recurrent
 
 
 def test_kl_equals_torch() -> None:

@@ -60,7 +60,7 @@ def test_the_configuration_is_rebuilt_from_the_folder(finished: Path) -> None:
 def test_rows_hold_what_arrived_and_what_was_done_about_it(finished: Path) -> None:
     """Step the same environments again with the stored actions: they answer with the stored rows."""
     envs = train.make_envs(train.load_config(finished))
-    replay = ReplayBuffer(39_999, 3)
+    replay = ReplayBuffer(train.load_config(finished).replay_size, 3)
     replay.load_state_dict(torch.load(finished / "checkpoints" / "000000600" / "replay.pt", weights_only=True))
     rows, timestep = replay.latest(100), envs.reset()
     for t in range(100):

@@ -37,7 +37,7 @@ class InfoPowerModelConfig:
     stoch: int = 30
     hidden: int = 400
     posterior: Literal["observation", "recurrent"] = "observation"
-    """Whether the posterior reads the observation alone, or the recurrent state as well."""
+    """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
     bound: Literal["infonce", "nwj"] = "nwj"
     """Lower bound on I(O; Z)."""
     critic: int = 200

@@ -2,7 +2,7 @@
 
     deter       h_t = GRU(h_{t-1}, z_{t-1}, a_{t-1})          (B, D)
     prior       p(z_t | h_t)                                   (B, S)
-    posterior   q(z_t | o_t)  or  q(z_t | h_t, o_t)            (B, S)
+    posterior   q(z_t | o_t, o_{t-1})  or  q(z_t | h_t, o_t)   (B, S)
 
 A row t holds o_t and the action a_t that answers it. Where `is_first` is set, and at the start of a slice, h restarts
 from a learned state that depends on nothing before.
@@ -97,17 +97,22 @@ class Core(nn.Module):
 
 
 class ObservationPosterior(nn.Module):
-    """q(z | o): the code of the empowerment expectation; the whole recurrence is then one fused call."""
+    """q(z_t | o_t, o_{t-1}): the code of the empowerment expectation; the whole recurrence is then one fused call.
+
+    The paper writes q(z | o). One picture shows no velocity, and h would have to tell it from noisy samples of z, so
+    the code reads the picture before as well (our choice); where there is none, the same picture twice.
+    """
 
     def __init__(self, embed_dim: int, core: Core) -> None:
         super().__init__()
-        self.net = nn.Linear(embed_dim, 2 * core.stoch)
+        self.net = mlp(2 * embed_dim, 2 * core.stoch, embed_dim, layers=1)
 
-    def forward(self, embed: Tensor, deter: Tensor) -> Gaussian:
-        return gaussian(self.net(embed))
+    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor | None = None) -> Gaussian:
+        return gaussian(self.net(torch.cat([embed, embed - previous], -1)))
 
     def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
-        post = gaussian(self.net(embed))
+        previous = torch.where(reset.unsqueeze(-1), embed, shift(embed))  # (B, T, E)
+        post = self(embed, previous)
         stoch = post.sample()  # (B, T, S)
         deter = core.rollout(shift(stoch), action, reset)  # (B, T, D)
         return Trace(embed, deter, stoch, post, core.prior(deter))
@@ -120,7 +125,7 @@ class RecurrentPosterior(nn.Module):
         super().__init__()
         self.net = mlp(core.deter + embed_dim, 2 * core.stoch, embed_dim, layers=1)
 
-    def forward(self, embed: Tensor, deter: Tensor) -> Gaussian:
+    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor) -> Gaussian:
         return gaussian(self.net(torch.cat([deter, embed], -1)))
 
     def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
@@ -129,7 +134,7 @@ class RecurrentPosterior(nn.Module):
         deters, stochs, posts = [], [], []
         for t in range(embed.shape[1]):
             deter = core.step(deter, stoch, action[:, t], reset[:, t])
-            post = self(embed[:, t], deter)
+            post = self(embed[:, t], embed[:, t], deter)
             stoch = post.sample()
             deters.append(deter)
             stochs.append(stoch)
