@@ -24,7 +24,6 @@ from envs.batched import BatchedEnv
 from train import load_agent, load_config, make_envs
 
 FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
-SECONDS_A_STEP = 0.02  # of an animated picture, for a control step
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "videos": "held_out",
             "background": config.background,
             "distraction_window": config.distraction_window,
-            "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, config.action_repeat),
+            "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
             "metrics": examine(policy, envs),
         }
     envs.close()
@@ -144,12 +143,12 @@ def table_row(condition: dict[str, Any]) -> str:
     )
 
 
-def save_animation(path: Path, frames: Sequence[Tensor], action_repeat: int) -> str:
-    """Write frames (size, size, 3) uint8 as an endless GIF at the speed of the simulation; return its name."""
+def save_animation(path: Path, frames: Sequence[Tensor], seconds: float) -> str:
+    """Write frames (size, size, 3) uint8, `seconds` apart, as an endless GIF; return its name."""
     images = [Image.fromarray(frame.numpy()) for frame in frames]
     images = [image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST) for image in images]
     aside = path.with_suffix(".gif.unfinished")
-    duration = max(20, round(1000 * SECONDS_A_STEP * action_repeat))  # ms; viewers slow down below 20
+    duration = max(20, round(1000 * seconds))  # ms; viewers slow down below 20
     images[0].save(aside, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
     os.replace(aside, path)
     return path.name

@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from agents.config import Config, flatten
 from agents.registry import AGENTS
@@ -143,6 +144,8 @@ def draw_metrics(run: Run) -> Figure:
         axis.set_title(name, fontsize="small")
     for axis in flat[:panels]:
         axis.tick_params(labelsize="x-small")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_formatter(EngFormatter())
         axis.grid(alpha=0.3)
     for axis in flat[panels:]:
         axis.set_visible(False)

@@ -51,6 +51,7 @@ class BatchedEnv:
         self.action_dim = model.nu
         self.step_limit = task.step_limit if time_limit is None else time_limit
         self.episode_length = -(-self.step_limit // action_repeat)
+        self.step_seconds = action_repeat * task.substeps * model.opt.timestep  # of simulated time
         self.stagger = stagger
         self._functions, self._renderer, self._distraction = task, renderer, distraction
         poses = KINEMATICS if renderer is not None else ()

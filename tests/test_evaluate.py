@@ -140,7 +140,7 @@ def test_what_the_inverse_model_knows_is_reported_for_the_agent_alone(conditions
 def test_pictures_play_an_episode(run: Path, conditions: list[dict[str, Any]]) -> None:
     for condition in conditions:
         with Image.open(run / condition["picture"]) as picture:
-            assert picture.size == (192, 192) and picture.n_frames > 10 and picture.info["duration"] == 40
+            assert picture.size == (192, 192) and picture.n_frames > 10 and picture.info["duration"] == 50
     assert not list(run.glob("*.unfinished"))
 
 
