@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 import tyro
 from PIL import Image
 from tensordict import TensorDict
@@ -116,18 +117,20 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "background": config.background,
             "distraction_window": config.distraction_window,
             "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
-            "metrics": examine(policy, envs),
+            "metrics": examine(policy, envs, command.seed),
         }
     envs.close()
 
 
-def examine(policy: Policy, envs: BatchedEnv) -> dict[str, float]:
+def examine(policy: Policy, envs: BatchedEnv, seed: int) -> dict[str, float]:
     """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
     if not isinstance(policy, Examinable):
         return {}
     replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
     evaluate(policy, envs, envs.num_envs, explore=True, watch=replay.add)
-    return {name: value.item() for name, value in policy.examine(replay).items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return {name: value.item() for name, value in policy.examine(replay).items()}
 
 
 HEADER = f"{'distraction':<14}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 66}"

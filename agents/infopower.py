@@ -26,7 +26,7 @@ from world_models.infopower import InfoPowerModel, InfoPowerModelConfig, windows
 from world_models.nets import mlp
 from world_models.rssm import Trace
 
-EXAMINED = 8  # batches
+EXAMINED = 50  # batches
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def test_bootstrap_intervals_are_scipys() -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of pixels in front of videos, hardly trained."""
     run = tmp_path_factory.mktemp("runs") / "run"
-    options = ["--observation", "pixels", "--distraction", "video", "--time-limit", 40, "--train-ratio", 0.02]
+    options = ["--observation", "pixels", "--distraction", "video", "--time-limit", 40, "--prefill", 60]
     train.main(arguments(run, *options, steps=180))
     return run
 
