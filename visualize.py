@@ -25,7 +25,8 @@ from agents.registry import AGENTS
 from train import load_config
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
-NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir"}  # options that make another run of the same agent
+# options that make another run of the same agent, or look at it at other times
+NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
 COLUMNS = {"step": "environment steps", "speed/minutes": "minutes"}
 
 
@@ -109,7 +110,8 @@ def draw_returns(runs: Sequence[Run]) -> Figure:
                 axis.axhline(mean, color="grey", linestyle=":", label="random policy")
             axis.set(title=task, xlabel=title, ylabel="return on held-out videos", ylim=(0, None), xlim=(0, None))
             axis.grid(alpha=0.3)
-    axes[0, 0].legend(fontsize="small")
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize="small", loc="outside lower center")
     return figure
 
 
@@ -145,7 +147,7 @@ def draw_metrics(run: Run) -> Figure:
     for axis in flat[:panels]:
         axis.tick_params(labelsize="x-small")
         axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.xaxis.set_major_formatter(EngFormatter())
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.grid(alpha=0.3)
     for axis in flat[panels:]:
         axis.set_visible(False)
