@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[Any]:
     """Read a command line whose defaults are the presets'."""
     if arguments and not arguments[0].startswith("-"):
-        preset(arguments[0])
+        preset(arguments[0])  # refuses an unknown name in one line
     commands = []
     for name, config in presets.items():
         subcommand = tyro.conf.subcommand(name, default=Command(config), description=ABOUT[name])

@@ -21,7 +21,7 @@ SMALL = InfoPowerConfig(
         bound="infonce",
         posterior_scale=0.3,
         free_nats=0.0,
-        reward_std=0.316,  # a squared error of weight 10, half of it
+        reward_std=0.316,  # the squared error weighs 1 / (2 * 0.316^2) = 5
         prior_reward_scale=0.5,
         inverse_scale=0.1,
         constraint=-8.0,
