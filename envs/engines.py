@@ -12,49 +12,6 @@ from torch import Tensor
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and velocity quantities fresh
 
 
-class Draws:
-    """A batch in which a task draws initial states, `count` at a time.
-
-    Arrays are NumPy views, (count, ...).
-    """
-
-    def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
-        self.model, self.count, self.rows = model, count, np.arange(count)
-        self.batch = Batch(model, nsim=count, nthread=threads)
-        self.parameters = {name: self.batch.expand(name) for name in model_fields}
-        self._contacts = self.batch.bind("ncon")  # (count,)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """Return a field of the state, or a per-environment model field."""
-        return self.parameters[name] if name in self.parameters else self.batch.bind(name)
-
-    def clear(self) -> None:
-        """Go back to the model's defaults."""
-        self.batch.reset()
-
-    def forward(self, rows: np.ndarray) -> None:
-        """Compute what follows from the present positions of `rows`."""
-        self.batch.forward(ids=rows)
-
-    def contacts(self, rows: np.ndarray) -> np.ndarray:
-        """Count the contacts in the present positions of `rows`."""
-        self.forward(rows)
-        return self._contacts[rows]
-
-    def settle(self, steps: int) -> None:
-        """Let physics run from the present positions, and set the clock back.
-
-        The first step moves by the accelerations of the default state: dm_control's `Physics.step` begins with
-        `mj_step2`, which goes by what was computed before a reset changed the positions.
-        """
-        positions = self["qpos"].copy()
-        self.batch.reset()
-        self.batch.step()
-        self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
-        self.batch.step(nstep=steps - 1)
-        self["time"][:] = 0
-
-
 class CEngine:
     """N copies of a model in float64, stepped by a pool of C threads; `fields` are live torch views, (N, ...)."""
 

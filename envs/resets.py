@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.task import Task
 
 FEWEST = 32  # states drawn at a time, or as many as there are environments

@@ -5,8 +5,8 @@ import torch
 from dm_control.suite import ball_in_cup as suite
 from torch import Tensor
 
-from envs.engines import Draws
-from envs.tasks.task import Context, X, Z, avoid_contacts, load, never, position
+from envs.draws import Draws
+from envs.tasks.task import Context, X, Z, avoid_contacts, load, position
 
 
 class BallInCup:
@@ -14,9 +14,10 @@ class BallInCup:
 
     fields = ("qpos", "qvel", "xpos", "site_xpos")
     model_fields = ()
+    terminal = None
 
     def __init__(self) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, 0.02, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), 0.02, 20)
         self.ball, self.cup = self.model.body("ball").id, self.model.site("target").id
         room = self.model.site("target").size[[X, Z]] - self.model.geom("ball").size[0]
         self.room = torch.from_numpy(room)  # (2,) how far from the middle the ball is still inside
@@ -27,9 +28,6 @@ class BallInCup:
     def reward(self, c: Context) -> Tensor:
         to_target = c["site_xpos"][:, self.cup] - c["xpos"][:, self.ball]  # (N, 3)
         return (to_target[:, X :: Z - X].abs() < self.room).all(1).double()
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         ball_x, ball_z = position(self.model, "ball_x"), position(self.model, "ball_z")

@@ -7,9 +7,9 @@ import torch
 from dm_control.suite import cartpole as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XZ, ZZ, Context, load, never, position
+from envs.tasks.task import XZ, ZZ, Context, load, position
 
 CART_RANGE = (-0.25, 0.25)  # metres
 ANGLE_COSINE_RANGE = (0.995, 1.0)
@@ -20,9 +20,10 @@ class Cartpole:
 
     fields = ("qpos", "qvel", "ctrl", "xmat")
     model_fields = ()
+    terminal = None
 
     def __init__(self, swing_up: bool, sparse: bool) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, None, 10)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 10)
         self.swing_up, self.sparse = swing_up, sparse
         self.slider = position(self.model, "slider")
 
@@ -39,9 +40,6 @@ class Cartpole:
         small_control = (4 + tolerance(c["ctrl"][:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")) / 5
         small_velocity = (1 + tolerance(c["qvel"][:, 1:], margin=5).amin(1)) / 2
         return upright * small_control * small_velocity * centered
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         count, slider, hinge = draws.count, self.slider, position(self.model, "hinge_1")

@@ -7,9 +7,9 @@ import torch
 from dm_control.suite import cheetah as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, never, sensor
+from envs.tasks.task import Context, load, sensor
 
 RUN_SPEED = 10.0  # metres a second
 SETTLING_STEPS = 200
@@ -20,9 +20,10 @@ class Cheetah:
 
     fields = ("qpos", "qvel", "sensordata")
     model_fields = ()
+    terminal = None
 
     def __init__(self) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, None, 10)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 10)
         self.velocity = sensor(self.model, "torso_subtreelinvel")
 
     def observe(self, c: Context) -> Tensor:
@@ -30,9 +31,6 @@ class Cheetah:
 
     def reward(self, c: Context) -> Tensor:
         return tolerance(c["sensordata"][:, self.velocity][:, 0], (RUN_SPEED, math.inf), RUN_SPEED, "linear", 0.0)
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         limited = self.model.jnt_limited == 1

@@ -8,8 +8,8 @@ import torch
 from dm_control.suite import finger as suite
 from torch import Tensor
 
-from envs.engines import Draws
-from envs.tasks.task import Context, X, Z, avoid_contacts, load, never, randomize_joints, sensor
+from envs.draws import Draws
+from envs.tasks.task import Context, X, Z, avoid_contacts, load, randomize_joints, sensor
 
 EASY_TARGET, HARD_TARGET = 0.07, 0.03  # metres
 SPIN_VELOCITY = 15.0  # radians a second
@@ -42,9 +42,10 @@ class Spin:
 
     fields = ("qpos", "sensordata")
     model_fields = ()
+    terminal = None
 
     def __init__(self) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, 0.02, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), 0.02, 20)
         self.model.dof_damping[self.model.joint("hinge").dofadr[0]] = SPIN_DAMPING
         for site in ("target", "tip"):
             self.model.site(site).rgba[3] = 0
@@ -56,9 +57,6 @@ class Spin:
     def reward(self, c: Context) -> Tensor:
         return (self.sensors.of(c, "hinge_velocity")[:, 0] <= -SPIN_VELOCITY).double()
 
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
-
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         avoid_contacts(draws, partial(randomize_joints, draws, random))
 
@@ -68,9 +66,10 @@ class Turn:
 
     fields = ("qpos", "sensordata")
     model_fields = ("site_pos",)
+    terminal = None
 
     def __init__(self, target_radius: float) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, 0.02, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), 0.02, 20)
         self.target, self.target_radius = self.model.site("target").id, target_radius
         self.model.site_size[self.target, 0] = target_radius
         self.sensors = Sensors(self.model)
@@ -86,9 +85,6 @@ class Turn:
 
     def reward(self, c: Context) -> Tensor:
         return (self.distance(c) <= 0).double()
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         angle = random.uniform(-np.pi, np.pi, draws.count)

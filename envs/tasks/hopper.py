@@ -8,9 +8,9 @@ import torch
 from dm_control.suite import hopper as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, Z, load, never, randomize_joints, sensor
+from envs.tasks.task import Context, Z, load, randomize_joints, sensor
 
 STAND_HEIGHT = 0.6  # metres
 HOP_SPEED = 2.0  # metres a second
@@ -21,9 +21,10 @@ class Hopper:
 
     fields = ("qpos", "qvel", "ctrl", "xipos", "sensordata")
     model_fields = ()
+    terminal = None
 
     def __init__(self, hopping: bool) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, 0.02, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), 0.02, 20)
         self.hopping = hopping
         self.torso, self.foot = self.model.body("torso").id, self.model.body("foot").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
@@ -41,9 +42,6 @@ class Hopper:
             return standing * tolerance(speed, (HOP_SPEED, math.inf), HOP_SPEED / 2, "linear", 0.5)
         small_control = tolerance(c["ctrl"], margin=1, value_at_margin=0, sigmoid="quadratic").mean(1)
         return standing * (small_control + 4) / 5
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         randomize_joints(draws, random, draws.rows)

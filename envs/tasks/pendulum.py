@@ -7,9 +7,9 @@ import torch
 from dm_control.suite import pendulum as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XZ, ZZ, Context, load, never, position
+from envs.tasks.task import XZ, ZZ, Context, load, position
 
 COSINE_BOUND = math.cos(math.radians(8))
 
@@ -19,9 +19,10 @@ class Pendulum:
 
     fields = ("qpos", "qvel", "xmat")
     model_fields = ()
+    terminal = None
 
     def __init__(self) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, None, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 20)
         self.pole = self.model.body("pole").id
 
     def observe(self, c: Context) -> Tensor:
@@ -29,9 +30,6 @@ class Pendulum:
 
     def reward(self, c: Context) -> Tensor:
         return tolerance(c["xmat"][:, self.pole, ZZ], (COSINE_BOUND, 1))
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         draws["qpos"][:, position(self.model, "hinge")] = random.uniform(-np.pi, np.pi, draws.count)

@@ -7,9 +7,9 @@ import torch
 from dm_control.suite import point_mass as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import ATTEMPTS, Context, load, never, randomize_joints
+from envs.tasks.task import ATTEMPTS, Context, load, randomize_joints
 
 PARALLEL = 0.9  # largest |cosine| between the two directions of actuation
 
@@ -18,9 +18,10 @@ class PointMass:
     """Push a point mass to the middle."""
 
     fields = ("qpos", "qvel", "ctrl", "geom_xpos")
+    terminal = None
 
     def __init__(self, mixed: bool) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, None, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 20)
         self.mixed, self.model_fields = mixed, ("wrap_prm",) if mixed else ()
         self.mass, self.target = self.model.geom("pointmass").id, self.model.geom("target").id
         self.target_size = float(self.model.geom_size[self.target, 0])
@@ -33,9 +34,6 @@ class PointMass:
         near_target = tolerance(distance, (0, self.target_size), self.target_size)
         small_control = tolerance(c["ctrl"], margin=1, value_at_margin=0, sigmoid="quadratic").mean(1)
         return near_target * ((small_control + 4) / 5)
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         randomize_joints(draws, random, draws.rows)

@@ -7,9 +7,9 @@ import torch
 from dm_control.suite import reacher as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, never, randomize_joints
+from envs.tasks.task import Context, load, randomize_joints
 
 BIG_TARGET, SMALL_TARGET = 0.05, 0.015  # metres
 
@@ -19,9 +19,10 @@ class Reacher:
 
     fields = ("qpos", "qvel", "geom_xpos")
     model_fields = ("geom_pos",)
+    terminal = None
 
     def __init__(self, target_size: float) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, None, 20)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 20)
         self.finger, self.target = self.model.geom("finger").id, self.model.geom("target").id
         self.model.geom_size[self.target, 0] = target_size
         self.radii = float(self.model.geom_size[[self.target, self.finger], 0].sum())
@@ -34,9 +35,6 @@ class Reacher:
 
     def reward(self, c: Context) -> Tensor:
         return tolerance(self.to_target(c).norm(dim=1), (0, self.radii))
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         randomize_joints(draws, random, draws.rows)

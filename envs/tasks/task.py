@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.engines import Draws
-
-Context = Mapping[str, Tensor]
-"""MuJoCo's data fields by name, (N, ...) float64, as they are after a control step."""
+from envs.draws import Draws
+from envs.measures import Context, Measure
 
 XX, XZ, ZZ = 0, 2, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
 X, Z = 0, 2
@@ -20,13 +18,18 @@ ATTEMPTS = 1000  # draws of a pose before giving up, dm_control's number
 
 
 class Task(Protocol):
-    """One task of one domain, as functions of a context of N environments.
+    """One task of one domain, as functions of a context of N environments, on the device and in the type it comes in.
 
     model           what is simulated; a task may change it before it is used
     substeps        physics steps in a control step
     step_limit      control steps in an episode
-    fields          what the functions read of the context
+    fields          what `observe`, `reward` and `terminal` read of the context
     model_fields    fields of the model that differ between environments, drawn by `reset`
+    terminal        context -> (N,) bool: where the episode ends here with no value beyond; None: by time limit alone
+    measures        numbers that describe an episode, by name
+
+    Tensors among a task's attributes are constants, which `place` moves to where the context lives. Index fields by
+    numbers, slices or such tensors: a list would be copied to the device at every step.
     """
 
     model: mujoco.MjModel
@@ -34,6 +37,8 @@ class Task(Protocol):
     step_limit: int
     fields: tuple[str, ...]
     model_fields: tuple[str, ...]
+    terminal: Callable[[Context], Tensor] | None
+    measures: Mapping[str, Measure]
 
     def observe(self, c: Context) -> Tensor:
         """Return dm_control's observation, flat: (N, O)."""
@@ -43,22 +48,21 @@ class Task(Protocol):
         """Return the reward of the control step that led here: (N,)."""
         ...
 
-    def terminal(self, c: Context) -> Tensor:
-        """Return where the episode ends here with no value beyond: (N,) bool."""
-        ...
-
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         """Draw initial states of all environments of `draws`, which come in the model's default state."""
         ...
 
 
-def load(suite: object, control_timestep: float | None, time_limit: float) -> tuple[mujoco.MjModel, int, int]:
+Source = tuple[bytes | str, Mapping[str, bytes]]
+"""A model as dm_control's `get_model_and_assets` functions give it: XML, and files by name."""
+
+
+def load(source: Source, control_timestep: float | None, time_limit: float) -> tuple[mujoco.MjModel, int, int]:
     """Compile a model of dm_control's suite; return it with its substeps and step limit.
 
-    suite: a module of dm_control.suite. control_timestep: seconds; None makes every physics step a control step.
+    control_timestep, time_limit: seconds; None makes every physics step a control step.
     """
-    source: Callable[[], tuple[bytes | str, dict[str, bytes]]] = suite.get_model_and_assets  # type: ignore[attr-defined]
-    xml, assets = source()
+    xml, assets = source
     text = xml.decode() if isinstance(xml, bytes) else xml
     notices = logging.getLogger("absl")  # where dm_control says what is outdated in its own models
     notices.disabled = True
@@ -70,9 +74,11 @@ def load(suite: object, control_timestep: float | None, time_limit: float) -> tu
     return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
 
 
-def never(c: Context) -> Tensor:
-    """Return that no episode terminates, (N,) bool: these tasks of dm_control end by their time limit alone."""
-    return torch.zeros(len(c["qpos"]), dtype=torch.bool)
+def place(task: Task, device: torch.device, dtype: torch.dtype) -> None:
+    """Move a task's constant tensors to where an engine's fields live; floating ones take its type."""
+    for name, value in vars(task).items():
+        if isinstance(value, Tensor):
+            setattr(task, name, value.to(device, dtype if value.is_floating_point() else value.dtype))
 
 
 def randomize_joints(draws: Draws, random: np.random.Generator, rows: np.ndarray) -> None:

@@ -8,9 +8,9 @@ import torch
 from dm_control.suite import walker as suite
 from torch import Tensor
 
-from envs.engines import Draws
+from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XX, XZ, ZZ, Context, Z, load, never, randomize_joints, sensor
+from envs.tasks.task import XX, XZ, ZZ, Context, Z, load, randomize_joints, sensor
 
 STAND_HEIGHT = 1.2  # metres
 SPEEDS = {"stand": 0.0, "walk": 1.0, "run": 8.0}  # metres a second
@@ -21,9 +21,10 @@ class Walker:
 
     fields = ("qpos", "qvel", "xpos", "xmat", "sensordata")
     model_fields = ()
+    terminal = None
 
     def __init__(self, speed: float) -> None:
-        self.model, self.substeps, self.step_limit = load(suite, 0.025, 25)
+        self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), 0.025, 25)
         self.speed = speed
         self.torso = self.model.body("torso").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
@@ -41,9 +42,6 @@ class Walker:
         velocity = c["sensordata"][:, self.velocity][:, 0]
         moving = tolerance(velocity, (self.speed, math.inf), self.speed / 2, "linear", 0.5)
         return stand * (5 * moving + 1) / 6
-
-    def terminal(self, c: Context) -> Tensor:
-        return never(c)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         randomize_joints(draws, random, draws.rows)

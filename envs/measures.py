@@ -1,0 +1,96 @@
+"""Numbers that describe a whole episode, by which skills and archives tell behaviours apart."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import mujoco
+import torch
+from torch import Tensor
+
+Context = Mapping[str, Tensor]
+TOUCHING = 0.01  # metres between the lowest point of a shape and the ground: our choice
+
+
+class Measure(NamedTuple):
+    """One number for an episode, made of what `read` says after each of its control steps.
+
+    read    a context's (N, ...) fields -> (N,)
+    fields  what it reads of the context
+    over    "mean" of the steps, "maximum", or "change" from the start to the last step
+    """
+
+    read: Callable[[Context], Tensor]
+    fields: tuple[str, ...]
+    over: Literal["mean", "maximum", "change"] = "mean"
+
+
+class Measures:
+    """Follow the measures of N running episodes, on the device of the physics: (N, M), in the order of `names`."""
+
+    def __init__(self, measures: Mapping[str, Measure], num_envs: int, device: torch.device) -> None:
+        self.names = tuple(measures)
+        self._measures = tuple(measures.values())
+        self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), device=device)
+        self._count = torch.zeros(num_envs, 1, device=device)  # control steps
+
+    def start(self, c: Context, rows: Tensor) -> None:
+        """Begin anew in the rows (N,) bool whose context is an episode's first."""
+        values, rows = self._read(c), rows.unsqueeze(1)  # (N, M), (N, 1)
+        self._first = torch.where(rows, values, self._first)
+        self._latest = torch.where(rows, values, self._latest)
+        self._maximum = torch.where(rows, values, self._maximum)
+        self._sum = torch.where(rows, 0.0, self._sum)
+        self._count = torch.where(rows, 0.0, self._count)
+
+    def add(self, c: Context, rows: Tensor) -> None:
+        """Take in one control step of the rows (N,) bool."""
+        values, rows = self._read(c), rows.unsqueeze(1)  # (N, M), (N, 1)
+        self._sum += torch.where(rows, values, 0.0)
+        self._maximum = torch.where(rows, torch.maximum(self._maximum, values), self._maximum)
+        self._latest = torch.where(rows, values, self._latest)
+        self._count += rows
+
+    @property
+    def values(self) -> Tensor:
+        """The measures of each episode so far (N, M) float32; of a whole one where it has just ended."""
+        of = {"mean": self._sum / self._count.clamp(min=1), "maximum": self._maximum}
+        of["change"] = self._latest - self._first
+        return torch.stack([of[measure.over][:, m] for m, measure in enumerate(self._measures)], 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the running episodes have shown so far."""
+        return {name: getattr(self, name).clone() for name in ("_first", "_sum", "_maximum", "_latest", "_count")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state` was taken."""
+        for name, value in state.items():
+            setattr(self, name, value.to(self._sum.device, copy=True))
+
+    def _read(self, c: Context) -> Tensor:
+        return torch.stack([measure.read(c) for measure in self._measures], 1).float()  # (N, M)
+
+
+def height(model: mujoco.MjModel, body: str, over: Literal["mean", "maximum", "change"] = "mean") -> Measure:
+    """Height of a body's frame, in metres."""
+    number = model.body(body).id
+    return Measure(lambda c: c["xpos"][:, number, 2], ("xpos",), over)
+
+
+def displacement(model: mujoco.MjModel, body: str, axis: int) -> Measure:
+    """How far a body's frame has come along a world axis, in metres."""
+    number = model.body(body).id
+    return Measure(lambda c: c["xpos"][:, number, axis], ("xpos",), "change")
+
+
+def ground_contact(model: mujoco.MjModel, geom: str) -> Measure:
+    """Fraction of the steps in which a sphere or a capsule touches the plane z = 0."""
+    number = model.geom(geom).id
+    kind, (radius, half, _) = model.geom_type[number], model.geom_size[number].tolist()
+    assert kind in (int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE)), f"{geom} is another shape"
+    half = half if kind == int(mujoco.mjtGeom.mjGEOM_CAPSULE) else 0.0
+
+    def read(c: Context) -> Tensor:
+        lowest = c["geom_xpos"][:, number, 2] - half * c["geom_xmat"][:, number, 8].abs() - radius  # 8: axis z, world z
+        return (lowest < TOUCHING).to(lowest.dtype)
+
+    return Measure(read, ("geom_xpos", "geom_xmat"))
