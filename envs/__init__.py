@@ -1,6 +1,9 @@
 """Things that are acted on: batched environments of dm_control's tasks."""
 
 import os
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, which else looks for OpenGL
@@ -10,13 +13,19 @@ from torch import Tensor
 
 from envs import distractions, tasks
 from envs.batched import BatchedEnv
-from envs.checks import check_choice, check_positive
+from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS
-from envs.renderer import Renderer
+from envs.engines import CEngine, Engine
+from envs.measures import Measures
+from envs.renderer import KINEMATICS, Renderer
+from envs.resets import Resets
+from envs.tasks.task import Task, place
+from envs.warp_engine import WarpEngine
 
-__all__ = ["DISTRACTIONS", "TASKS", "BatchedEnv", "make"]
+__all__ = ["DISTRACTIONS", "ENGINES", "TASKS", "BatchedEnv", "make"]
 
 TASKS = tuple(tasks.TASKS)
+ENGINES = ("auto", "c", "warp")
 
 
 def make(
@@ -30,6 +39,7 @@ def make(
     action_repeat: int = 1,
     size: int = 64,
     state: bool = False,
+    measures: bool = False,
     background: str = "sky+floor",
     distraction_window: int = 64,
     video_change: int = 50,
@@ -38,49 +48,68 @@ def make(
     stagger: bool = False,
     time_limit: int | None = None,
     threads: int | None = None,
+    engine: str = "auto",
+    contacts: int | None = None,
+    constraints: int | None = None,
+    deterministic: bool = False,
 ) -> BatchedEnv:
     """Make N environments of a task, named as in dm_control with an underscore: "walker_stand".
 
-    device: where timesteps go; physics and pixels are made on processor threads.
+    device: where timesteps go. engine: "c" makes physics and pixels on processor threads, "warp" on the device;
+    "auto" takes "warp" for CUDA.
     pixels: observe frames (N, size, size, 3) uint8, else the state (N, O) float32; `state` gives both.
+    measures: timesteps say what describes the episode so far, (N, M) float32, see `BatchedEnv.measure_names`.
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
     background, distraction_window, video_*: see `envs.distractions.make` and `envs.renderer.Renderer`.
     stagger: let the first episodes end in turn instead of all at once.
+    contacts, constraints, deterministic: of the engine "warp", see `WarpEngine`.
     Raises ValueError, in one line, for names and numbers that make no sense.
     """
     check_choice("task", task, TASKS)
-    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit)
+    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, threads=threads)
     if distraction != "none" and not pixels:
         raise ValueError(f"the distraction {distraction!r} needs pixels")
-    functions, workers = tasks.TASKS[task](), threads or os.cpu_count() or 1
-    renderer = Renderer(functions.model, num_envs, size, background=background, threads=workers) if pixels else None
-    return BatchedEnv(
-        name=task,
-        task=functions,
-        num_envs=num_envs,
-        device=torch.device(device),
-        seed=seed,
-        action_repeat=action_repeat,
-        time_limit=time_limit,
-        state=state,
-        stagger=stagger,
-        threads=workers,
-        renderer=renderer,
-        distraction=distractions.make(
-            distraction,
-            num_envs,
-            size=size,
-            window=distraction_window,
-            change=video_change,
-            split=video_split,
-            seed=seed,
-            video_dir=video_dir,
-            record=lambda clips, frames, stream: record(task, clips, frames, stream, size, workers),
-        ),
-    )
+    functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
+    described = functions.measures if measures else {}
+    fields = {*functions.fields, *chain(*(measure.fields for measure in described.values()))}
+    fields |= set(KINEMATICS) if pixels else set()
+    physics = simulate(engine, functions, num_envs, where, fields, workers, contacts, constraints, deterministic)
+    renderer = Renderer(functions.model, num_envs, size, 0, physics.device, background, workers) if pixels else None
+    recorder = partial(record, task, size=size, threads=workers)
+    videos = (size, distraction_window, video_change, video_split, seed, physics.device, video_dir)
+    moving = distractions.make(distraction, num_envs, *videos, record=recorder)
+    followed = Measures(described, num_envs, physics.device) if measures else None
+    resets, length = Resets(functions, num_envs, workers, seed), time_limit or functions.step_limit
+    parts = (renderer, moving, followed)
+    return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, state, stagger, *parts)
 
 
-def record(task: str, clips: int, frames: int, seed: int, size: int, threads: int) -> Tensor:
+def simulate(
+    engine: str,
+    task: Task,
+    num_envs: int,
+    device: torch.device,
+    fields: Iterable[str],
+    threads: int,
+    contacts: int | None = None,
+    constraints: int | None = None,
+    deterministic: bool = False,
+) -> Engine:
+    """Make the engine that steps a task, and put the task's constants beside it."""
+    check_choice("engine", engine, ENGINES)
+    check_positive(contacts=contacts, constraints=constraints)
+    copies = (task.model, num_envs)
+    physics: Engine
+    if engine == "warp" or (engine == "auto" and device.type == "cuda"):
+        room = (contacts, constraints)
+        physics = WarpEngine(*copies, device, sorted(fields), task.model_fields, *room, deterministic)
+    else:
+        physics = CEngine(*copies, threads, sorted(fields), task.model_fields)
+    place(task, physics.device, physics.dtype)
+    return physics
+
+
+def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:
     """Record the clean task under smooth random actions: (clips, frames, size, size, 3) uint8."""
     env = make(task, clips, pixels=True, seed=seed, size=size, threads=threads)
     random = torch.Generator().manual_seed(seed)

@@ -18,55 +18,60 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from envs.alarms import Alarms
 from envs.distractions import Distraction
-from envs.engines import CEngine
+from envs.engines import Engine
+from envs.measures import Measures
 from envs.renderer import KINEMATICS, Renderer
 from envs.resets import Resets
 from envs.tasks.task import Task
 
 
 class BatchedEnv:
-    """Physics on processor threads, pixels by ray casting, timesteps delivered on `device`.
+    """Physics and pixels in batches, timesteps delivered on `device`.
 
-    Everything random comes from `seed`; the number of threads changes nothing.
+    Everything random comes from `seed`; the number of threads changes nothing. When episodes end is known on the host,
+    so a step waits for the device only if the task can end an episode early.
     """
 
     def __init__(
         self,
         name: str,
         task: Task,
-        num_envs: int,
+        engine: Engine,
+        resets: Resets,
         device: torch.device,
-        seed: int,
         action_repeat: int,
-        time_limit: int | None,
+        step_limit: int,
         state: bool,
         stagger: bool,
-        threads: int,
         renderer: Renderer | None,
         distraction: Distraction | None,
+        measures: Measures | None,
     ) -> None:
         model = task.model
-        self.task, self.num_envs, self.device, self.action_repeat = name, num_envs, device, action_repeat
+        self.task, self.num_envs, self.device, self.action_repeat = name, resets.num_envs, device, action_repeat
         self.action_dim = model.nu
-        self.step_limit = task.step_limit if time_limit is None else time_limit
-        self.episode_length = -(-self.step_limit // action_repeat)
+        self.step_limit, self.episode_length = step_limit, -(-step_limit // action_repeat)
         self.step_seconds = action_repeat * task.substeps * model.opt.timestep  # of simulated time
         self.stagger = stagger
-        self._functions, self._renderer, self._distraction = task, renderer, distraction
-        poses = KINEMATICS if renderer is not None else ()
-        fields = tuple(dict.fromkeys((*task.fields, *poses)))
-        self._engine = CEngine(model, num_envs, threads, fields, task.model_fields)
-        self._resets = Resets(task, num_envs, threads, seed)
-        low, high = torch.from_numpy(model.actuator_ctrlrange.copy()).unbind(1)  # (A,)
-        self._middle, self._half = (high + low) / 2, (high - low) / 2
-        self._age = torch.zeros(num_envs, dtype=torch.int64)  # control steps since the episode began
-        self._last = torch.ones(num_envs, dtype=torch.bool)
+        self._functions, self._engine, self._resets = task, engine, resets
+        self._renderer, self._distraction, self._measures = renderer, distraction, measures
+        self._alarms = Alarms(engine)
+        ranges = torch.from_numpy(model.actuator_ctrlrange.copy()).to(engine.device, engine.dtype)  # (A, 2)
+        self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
+        self._age = torch.zeros(self.num_envs, dtype=torch.int64)  # control steps since the episode began
+        self._last = torch.ones(self.num_envs, dtype=torch.bool)
         self.observation_shapes: dict[str, tuple[int, ...]] = {}
         if renderer is not None:
             self.observation_shapes["pixels"] = (renderer.size, renderer.size, 3)
         if state or renderer is None:
-            self.observation_shapes["state"] = tuple(task.observe(self._engine.fields).shape[1:])
+            self.observation_shapes["state"] = tuple(task.observe(engine.fields).shape[1:])
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """What the columns of a timestep's `measures` are, if they were asked for."""
+        return () if self._measures is None else self._measures.names
 
     def reset(self) -> TensorDict:
         """Begin new episodes everywhere: (N,) first rows; staggered ages make the first episodes end in turn."""
@@ -79,30 +84,38 @@ class BatchedEnv:
     def step(self, action: Tensor) -> TensorDict:
         """Apply actions (N, A) in [-1, 1] for the action repeat, or until the episode ends; reset rows that were last.
 
-        Actions outside are clipped. Raises ValueError for another shape and for actions that are not finite.
+        Actions outside are clipped. Raises ValueError for another shape and for actions that are not finite, and
+        RuntimeError when contacts no longer fit; on CUDA these two are found a few steps later.
         """
         if action.shape != (self.num_envs, self.action_dim):
             raise ValueError(f"actions must be {(self.num_envs, self.action_dim)}, not {tuple(action.shape)}")
-        action = action.detach().to("cpu", torch.float64)
-        if not action.isfinite().all():
-            raise ValueError("actions must be finite: the policy gave NaN or infinity")
+        engine, functions = self._engine, self._functions
+        action = action.detach().to(engine.device, engine.dtype)
+        self._alarms.check(action)
         control = self._middle + self._half * action.clamp(-1, 1)  # (N, A)
         first, running = self._last, ~self._last  # (N,)
-        reward = torch.zeros(self.num_envs, dtype=torch.float64)
+        reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         terminal = torch.zeros_like(first)
         for _ in range(self.action_repeat):
             if not running.any():
                 break
-            rows = None if running.all() else running.numpy()
-            self._engine.step(control, self._functions.substeps, rows)
-            reward += torch.where(running, self._functions.reward(self._engine.fields), 0.0)
+            stepped = running if engine.skips_rows else running | first  # what is reset next may as well be stepped
+            engine.step(control, functions.substeps, None if stepped.all() else stepped)
+            counted = running.to(engine.device, non_blocking=True)
+            reward += torch.where(counted, functions.reward(engine.fields), 0.0)
+            if self._measures is not None:
+                self._measures.add(engine.fields, counted)
             self._age += running
-            running = running & (self._age < self.step_limit)
+            if functions.terminal is not None:
+                terminal |= running & functions.terminal(engine.fields).cpu()
+            running = running & (self._age < self.step_limit) & ~terminal
         if first.any():
             indices = first.numpy().nonzero()[0]
-            self._engine.set_state(indices, *self._resets.take(len(indices)))
+            engine.set_state(indices, *self._resets.take(len(indices)))
             self._age[first] = 0
-        self._last = ~first & (self._age >= self.step_limit)
+            if self._measures is not None:
+                self._measures.start(engine.fields, first.to(engine.device, non_blocking=True))
+        self._last = ~first & (terminal | (self._age >= self.step_limit))
         return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat)
 
     def _timestep(self, reward: Tensor, first: Tensor, terminal: Tensor, steps: int) -> TensorDict:
@@ -110,12 +123,15 @@ class BatchedEnv:
         fields = self._engine.fields
         if "state" in self.observation_shapes:
             values["state"] = self._functions.observe(fields).float()
+        if self._measures is not None:
+            values["measures"] = self._measures.values
         if self._renderer is not None:
             if self._distraction is not None:
-                self._distraction.advance(first, steps)
+                self._distraction.advance(first.to(self._engine.device, non_blocking=True), steps)
             backdrop = None if self._distraction is None else self._distraction.backdrop
             values["pixels"] = self._renderer.render({name: fields[name] for name in KINEMATICS}, backdrop)
-        return TensorDict(values, batch_size=[self.num_envs]).to(self.device)
+        there = {name: value.to(self.device, non_blocking=True) for name, value in values.items()}
+        return TensorDict(there, batch_size=[self.num_envs], device=self.device)
 
     @property
     def kinematics(self) -> dict[str, Tensor]:
@@ -124,19 +140,19 @@ class BatchedEnv:
 
     @property
     def context(self) -> Mapping[str, Tensor]:
-        """Live views of the simulation's fields that the task reads, (N, ...) float64."""
+        """Live views of the simulation's fields that the task reads, (N, ...)."""
         return self._engine.fields
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the environments' future depends on; draws and videos included."""
-        parameters = {name: torch.from_numpy(values.copy()) for name, values in self._engine.parameters.items()}
         return {
-            "physics": torch.from_numpy(self._engine.batch.state.copy()),
-            "parameters": parameters,
+            "physics": self._engine.state().cpu(),
+            "parameters": {name: values.cpu().clone() for name, values in self._engine.parameters.items()},
             "age": self._age.clone(),
             "last": self._last.clone(),
             "resets": self._resets.state_dict(),
             "distraction": None if self._distraction is None else self._distraction.state_dict(),
+            "measures": None if self._measures is None else self._measures.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -148,6 +164,8 @@ class BatchedEnv:
         self._resets.load_state_dict(state["resets"])
         if self._distraction is not None:
             self._distraction.load_state_dict(state["distraction"])
+        if self._measures is not None:
+            self._measures.load_state_dict(state["measures"])
 
     def close(self) -> None:
         """Stop the render threads."""

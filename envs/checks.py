@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+import torch
+
 
 def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
     """Raise ValueError for a name that is not valid, with the nearest valid one or with all of them."""
@@ -17,3 +19,18 @@ def check_positive(**numbers: int | None) -> None:
     for option, value in numbers.items():
         if value is not None and value < 1:
             raise ValueError(f"{option} must be at least 1, got {value}")
+
+
+def check_device(device: torch.device | str) -> torch.device:
+    """Return a device that is here; raise ValueError for one that is not, or that is neither cpu nor cuda."""
+    try:
+        device = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"unknown device {device!r}: take 'cpu' or 'cuda'") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"the device must be cpu or cuda, got {device.type}")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r}: torch finds no CUDA device here; take 'cpu'")
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device

@@ -121,7 +121,6 @@ Distraction = Clips | Noise
 def make(
     name: str,
     num_envs: int,
-    *,
     size: int = 64,
     window: int = 64,
     change: int = 50,

@@ -1,7 +1,8 @@
-"""Physics in batches: C MuJoCo on threads."""
+"""Physics in batches: what an engine is, and C MuJoCo on threads."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import mujoco
 import numpy as np
@@ -9,39 +10,94 @@ import torch
 from mujoco.batch import Batch
 from torch import Tensor
 
+STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and velocity quantities fresh
 
 
-class CEngine:
-    """N copies of a model in float64, stepped by a pool of C threads; `fields` are live torch views, (N, ...)."""
+class Engine(Protocol):
+    """N copies of a model.
 
-    def __init__(
-        self, model: mujoco.MjModel, num_envs: int, threads: int, fields: Sequence[str], model_fields: Sequence[str]
-    ) -> None:
-        self.model, self.num_envs = model, num_envs
-        self.batch = Batch(model, nsim=num_envs, nthread=threads)
-        self.parameters = {name: self.batch.expand(name) for name in model_fields}
-        self.fields = {name: self._view(name) for name in fields}
-        self.ctrl = self._view("ctrl")  # (N, A)
+    fields      live views of MuJoCo's data by name, (N, ...) in `dtype` on `device`, rotations as 9 numbers
+    parameters  fields of the model that differ between environments, (N, ...) or, where all share one, (...)
+    skips_rows  whether stepping fewer rows takes less time
+    room        how many contacts and constraints fit, by the option that sets it; empty where memory grows
+    """
 
-    def step(self, ctrl: Tensor, substeps: int, rows: np.ndarray | None = None) -> None:
-        """Apply controls (N, A) for some physics steps, in all rows or where the mask (N,) is set."""
-        self.ctrl.copy_(ctrl)
-        self.batch.step(ids=rows, nstep=substeps, stage=VEL)
+    skips_rows: bool
 
-    def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: dict[str, np.ndarray]) -> None:
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def fields(self) -> Mapping[str, Tensor]: ...
+
+    @property
+    def parameters(self) -> Mapping[str, Tensor]: ...
+
+    @property
+    def room(self) -> Mapping[str, int]: ...
+
+    def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
+        """Apply controls (N, A) for some physics steps; rows outside a mask (N,) stay as they are."""
+        ...
+
+    def state(self) -> Tensor:
+        """Return a copy of all that the physics' future depends on but `parameters`, (N, S)."""
+        ...
+
+    def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: Mapping[str, np.ndarray]) -> None:
         """Put the environments at indices `rows` (n,) into states (n, S) with their own model parameters (n, ...).
 
         Every field follows, sensors of acceleration and force included, and a state that was read from an engine
         goes on exactly as it would have there.
         """
+        ...
+
+    def lost(self) -> Sequence[Tensor]:
+        """Return, for each option of `room`, whether something did not fit since the start: 0-dim bool."""
+        ...
+
+
+class CEngine:
+    """C MuJoCo in float64 on a pool of threads: equal to dm_control's own stepping, bit for bit."""
+
+    device, dtype, skips_rows = torch.device("cpu"), torch.float64, True
+    room: Mapping[str, int] = {}
+
+    def __init__(
+        self, model: mujoco.MjModel, num_envs: int, threads: int, fields: Sequence[str], model_fields: Sequence[str]
+    ) -> None:
+        self._batch = Batch(model, nsim=num_envs, nthread=threads)
+        self._parameters = {name: self._batch.expand(name) for name in model_fields}
+        self.parameters = {name: torch.from_numpy(values) for name, values in self._parameters.items()}
+        self.fields = {name: self._view(name) for name in fields}
+        self._ctrl = self._view("ctrl")  # (N, A)
+
+    def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
+        """See `Engine`."""
+        self._ctrl.copy_(ctrl)
+        self._batch.step(ids=None if rows is None else rows.numpy(), nstep=substeps, stage=VEL)
+
+    def state(self) -> Tensor:
+        """See `Engine`."""
+        return torch.from_numpy(self._batch.state.copy())
+
+    def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: Mapping[str, np.ndarray]) -> None:
+        """See `Engine`."""
         for name, values in parameters.items():
-            self.parameters[name][rows] = values
-        self.batch.state[rows] = state
-        self.batch.forward(ids=rows)
-        self.batch.state[rows] = state  # again: the solver left there what it would start from next
+            self._parameters[name][rows] = values
+        self._batch.state[rows] = state
+        self._batch.forward(ids=rows)
+        self._batch.state[rows] = state  # again: the solver left there what it would start from next
+
+    def lost(self) -> tuple[()]:
+        """See `Engine`."""
+        return ()
 
     def _view(self, name: str) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # outputs are read-only arrays, and nothing here writes them
-            return torch.from_numpy(self.batch.bind(name))
+            return torch.from_numpy(self._batch.bind(name))

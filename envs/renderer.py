@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from envs import warp_runtime
 from envs.checks import check_choice, check_positive
-
-wp.config.log_level = wp.LOG_ERROR  # no banner, no line for each compiled kernel
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 BACKGROUNDS = ("sky", "sky+floor")
@@ -75,21 +73,6 @@ class _Shard:
     poses: dict[str, Tensor]  # float32 views of `data`
 
 
-def _start_warp() -> None:
-    """Initialise Warp, without the complaint that its native part prints where there is no CUDA."""
-    if torch.cuda.is_available():
-        return wp.init()
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            wp.init()
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
 class Renderer:
     """Render N environments of one model, each from its own poses, as NHWC uint8.
 
@@ -114,12 +97,12 @@ class Renderer:
         check_positive(num_envs=num_envs, size=size, threads=threads)
         if not 0 <= camera < model.ncam:
             raise ValueError(f"camera {camera} does not exist: the model has {model.ncam}")
-        _start_warp()
+        warp_runtime.start()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self._model, self._camera, self._quality = model, camera, quality
         planes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)
         self._background = planes & (background == "sky+floor")  # (geoms,)
-        with self._scope():
+        with warp_runtime.scope(self.device):
             self._mjw_model = mjw.put_model(model)
             self._is_background: wp.array = wp.array(self._background, dtype=wp.bool)
         count = 1
@@ -144,7 +127,7 @@ class Renderer:
             raise ValueError(f"a video {window} pixels wide does not fit into a picture of {self.size}")
         backdrop = video or self._no_video
         image = torch.empty(self.num_envs, self.size, self.size, 3, dtype=torch.uint8, device=self.device)
-        with self._scope():
+        with warp_runtime.scope(self.device):
             shards = self._prepare(covered=window == self.size)
 
             def draw(shard: _Shard) -> None:
@@ -160,12 +143,6 @@ class Renderer:
         """Stop the render threads."""
         if self._pool is not None:
             self._pool.shutdown()
-
-    def _scope(self) -> wp.ScopedDevice | wp.ScopedStream:
-        """Make Warp work on our device, on CUDA in the order of torch's stream. Entered by the calling thread only."""
-        if self.device.type == "cuda":
-            return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device)))
-        return wp.ScopedDevice("cpu")
 
     def _draw(
         self, shard: _Shard, kinematics: Mapping[str, Tensor], video: Backdrop, window: int, image: Tensor

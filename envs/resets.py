@@ -15,7 +15,7 @@ class Resets:
     """A supply of initial states that refills itself; no state is handed out twice."""
 
     def __init__(self, task: Task, num_envs: int, threads: int, seed: int) -> None:
-        self._task = task
+        self._task, self.num_envs = task, num_envs
         self._draws = Draws(task.model, max(num_envs, FEWEST), threads, task.model_fields)
         self._random = np.random.default_rng(seed)
         self._before: dict[str, Any] = {}

@@ -32,8 +32,9 @@ def same(one: TensorDict, two: TensorDict) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one.keys())  # noqa: SIM118
 
 
-def test_episodes_last_their_limit_and_the_step_after_the_last_resets() -> None:
-    env = envs.make("cheetah_run", N, time_limit=LIMIT)
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_episodes_last_their_limit_and_the_step_after_the_last_resets(engine: str) -> None:
+    env = envs.make("cheetah_run", N, time_limit=LIMIT, engine=engine)
     played = play(env, 3 * (LIMIT + 1))
     step = torch.arange(len(played)) % (LIMIT + 1)
     assert env.episode_length == LIMIT
@@ -52,9 +53,12 @@ def test_the_action_of_a_last_row_is_ignored() -> None:
     assert same(one.step(torch.ones(N, 6)), two.step(-torch.ones(N, 6)))
 
 
-def test_action_repeat_sums_rewards_and_stops_at_the_limit() -> None:
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_action_repeat_sums_rewards_and_stops_at_the_limit(engine: str) -> None:
     """7 control steps held for 3 are agent steps of 3, 3 and 1."""
-    single, repeated = (envs.make("walker_walk", N, action_repeat=r, time_limit=LIMIT) for r in (1, 3))
+    single, repeated = (
+        envs.make("walker_walk", N, action_repeat=repeat, time_limit=LIMIT, engine=engine) for repeat in (1, 3)
+    )
     assert repeated.episode_length == 3
     single.reset(), repeated.reset()
     for action, count in zip(actions(single, 3), (3, 3, 1), strict=True):
@@ -75,10 +79,27 @@ def test_rewards_and_observations_are_the_tasks_after_each_step() -> None:
         assert torch.equal(answer["reward"], task.reward(env.context).float())
 
 
-def test_staggered_episodes_end_in_turn() -> None:
-    env = envs.make("pendulum_swingup", 4, stagger=True, time_limit=8)
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_staggered_episodes_end_in_turn(engine: str) -> None:
+    env = envs.make("pendulum_swingup", 4, stagger=True, time_limit=8, engine=engine)
     ends = play(env, 8)["is_last"]  # (9, 4), ages 0, 2, 4, 6 at the start
     assert ends.nonzero().tolist() == [[2, 3], [4, 2], [6, 1], [8, 0]]
+
+
+def test_an_episode_that_ends_inside_a_repeat_keeps_its_last_state_on_both_engines() -> None:
+    """Ages 0 and 4 of 7, held for 2: the second environment ends after one step of its second action."""
+    for engine in ("c", "warp"):
+        env, single = (
+            envs.make("walker_walk", 2, seed=4, action_repeat=repeat, time_limit=7, stagger=True, engine=engine)
+            for repeat in (2, 1)
+        )
+        env.reset(), single.reset()
+        for action in actions(env, 2):
+            answer = env.step(action)
+            steps = [single.step(action) for _ in range(2)]
+            ended = next((step for step in steps if step["is_last"][1]), None)
+        assert answer["is_last"].tolist() == [False, True] and ended is not None
+        assert torch.equal(answer["state"][1], ended["state"][1])
 
 
 @settings(max_examples=12, deadline=None)
@@ -97,7 +118,7 @@ def test_each_environment_is_its_own(task: str, num_envs: int, repeat: int, seed
 
 
 @pytest.mark.parametrize("task", ["walker_stand", "cheetah_run", "point_mass_hard", "reacher_hard", "finger_turn_easy"])
-@pytest.mark.parametrize("options", [{}, VIDEO, VIDEO | {"distraction": "noise"}])
+@pytest.mark.parametrize("options", [{}, {"engine": "warp"}, VIDEO, VIDEO | {"distraction": "noise"}])
 def test_a_saved_state_goes_on_bit_for_bit(task: str, options: dict[str, Any]) -> None:
     make = lambda: envs.make(task, 3, seed=2, time_limit=LIMIT, threads=1, **options)  # noqa: E731
     env = make()
@@ -156,6 +177,10 @@ def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
         ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
         ({"action_repeat": -2}, "action_repeat must be at least 1, got -2"),
         ({"time_limit": 0}, "time_limit must be at least 1, got 0"),
+        ({"engine": "wrap"}, "unknown engine 'wrap': did you mean 'warp'?"),
+        ({"contacts": 0, "engine": "warp"}, "contacts must be at least 1, got 0"),
+        ({"device": "cdua"}, "unknown device 'cdua': take 'cpu' or 'cuda'"),
+        ({"device": "mps"}, "the device must be cpu or cuda, got mps"),
         ({"distraction": "video"}, "the distraction 'video' needs pixels"),
         ({"distraction": "vidoe", "pixels": True}, "video"),
     ],

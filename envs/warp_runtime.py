@@ -1,0 +1,76 @@
+"""Start Warp quietly, work in the order of torch's stream, and say when kernels have to be compiled."""
+
+import gc
+import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+import warp as wp
+
+wp.config.log_level = wp.LOG_ERROR  # no banner, no line for each compiled kernel
+
+
+def start() -> None:
+    """Initialise Warp, without the complaint that its native part prints where there is no CUDA."""
+    if torch.cuda.is_available():
+        return wp.init()
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            wp.init()
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def scope(device: torch.device) -> AbstractContextManager:
+    """Make Warp work on a device, on CUDA in the order of torch's stream. Entered by the calling thread only."""
+    if device.type == "cuda":
+        return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)))
+    return wp.ScopedDevice("cpu")
+
+
+class Graph:
+    """A fixed sequence of kernel launches: one CUDA graph where there is CUDA, the launches themselves elsewhere.
+
+    The first run compiles what it needs, the second is captured; the arrays that they work on are fixed from then on.
+    `forget` it when one of them is replaced by another array: the next run captures anew.
+    """
+
+    def __init__(self, launch: Callable[[], None], device: torch.device) -> None:
+        self._launch, self._device = launch, device
+        self._compiled = False
+        self._graph: wp.Graph | None = None
+
+    def __call__(self) -> None:
+        """Run it once, in the order of torch's stream, without waiting for the device."""
+        with scope(self._device):
+            if self._device.type == "cpu" or not self._compiled:
+                self._launch()
+                self._compiled = True
+                return
+        if self._graph is None:
+            self._graph = self._capture()
+        with scope(self._device):
+            wp.capture_launch(self._graph)
+
+    def forget(self) -> None:
+        """Let the next run capture anew."""
+        self._graph = None
+
+    def _capture(self) -> wp.Graph:
+        torch.cuda.synchronize(self._device)
+        collecting = gc.isenabled()
+        gc.disable()  # what is collected meanwhile would be freed inside the graph
+        try:
+            # on Warp's own stream: CUDA cannot capture torch's default one
+            with wp.ScopedDevice(wp.device_from_torch(self._device)), wp.ScopedCapture() as capture:
+                self._launch()
+        finally:
+            if collecting:
+                gc.enable()
+        return capture.graph
