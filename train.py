@@ -58,6 +58,10 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
         "action_repeat": config.action_repeat,
         "time_limit": config.time_limit or None,
         "threads": config.threads or None,
+        "engine": config.engine,
+        "contacts": config.contacts or None,
+        "constraints": config.constraints or None,
+        "deterministic": config.deterministic,
         "seed": config.seed,
     }
     return environments.make(config.task, **(options | changes))
@@ -214,7 +218,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)  # dm_control has set it up before
-    logging.getLogger("agents").setLevel(logging.INFO)
+    for ours in ("agents", "envs"):
+        logging.getLogger(ours).setLevel(logging.INFO)
     try:
         command = parse(arguments, AGENTS)
         run = Path(command.run or default_run(command.config))

@@ -43,6 +43,14 @@ class Config(Generic[A]):
     """When to stop. The one option that --resume may change."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    engine: Literal["auto", "c", "warp"] = "auto"
+    """What simulates: C MuJoCo on processor threads, or MuJoCo Warp on the device; auto takes Warp on CUDA."""
+    contacts: int = 0
+    """Room that Warp gives each environment's contacts, on average; 0 takes what was measured for the task."""
+    constraints: int = 0
+    """Room that Warp gives each environment's constraint rows; 0 takes what was measured for the task."""
+    deterministic: bool = False
+    """Let Warp give the same bits in every run, also on CUDA; slower."""
     threads: int = 0
     """Processor threads; 0 takes all."""
     train_ratio: float = 0.1

@@ -1,6 +1,7 @@
 """Start Warp quietly, work in the order of torch's stream, and say when kernels have to be compiled."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,35 @@ from contextlib import AbstractContextManager
 import torch
 import warp as wp
 
-wp.config.log_level = wp.LOG_ERROR  # no banner, no line for each compiled kernel
+log = logging.getLogger(__name__)
+
+
+class Notices:
+    """What Warp has to say, but for its banner: which kernels it had to compile, on one line of a terminal."""
+
+    def __init__(self) -> None:
+        self.compiled = 0
+
+    def debug(self, message: str) -> None:
+        log.debug(message)
+
+    def info(self, message: str) -> None:
+        if not message.startswith("Module ") or "(compiled)" not in message:
+            return log.debug(message)
+        if self.compiled == 0:
+            log.info("compiling kernels, once on this machine; later runs find them in %s", wp.config.kernel_cache_dir)
+        self.compiled += 1
+        if sys.stderr.isatty():
+            print(f"\rcompiled {self.compiled}: {message.split()[1]}\x1b[K\r", end="", file=sys.stderr, flush=True)
+
+    def warning(self, message: str, category: type[Warning] | None = None, stacklevel: int = 1) -> None:
+        log.warning(message)
+
+    def error(self, message: str) -> None:
+        log.error(message)
+
+
+wp.set_logger(Notices())
 
 
 def start() -> None:

@@ -4,6 +4,15 @@ import os
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # tests import dm_control's tasks, also where there is no OpenGL
 
+import pytest
 import torch
 
 torch.set_num_threads(1)  # small tensors are several times slower on two threads
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs CUDA where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs CUDA, and torch finds no device here"))
