@@ -70,7 +70,9 @@ class CEngine:
     def __init__(
         self, model: mujoco.MjModel, num_envs: int, threads: int, fields: Sequence[str], model_fields: Sequence[str]
     ) -> None:
-        self._batch = Batch(model, nsim=num_envs, nthread=threads)
+        self.num_envs = num_envs
+        # one MjData each, so that a step goes on from what the last one computed
+        self._batch = Batch(model, nsim=num_envs, nthread=threads, persistent=True)
         self._parameters = {name: self._batch.expand(name) for name in model_fields}
         self.parameters = {name: torch.from_numpy(values) for name, values in self._parameters.items()}
         self.fields = {name: self._view(name) for name in fields}
