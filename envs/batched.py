@@ -24,7 +24,7 @@ from envs.engines import Engine
 from envs.measures import Measures
 from envs.renderer import KINEMATICS, Renderer
 from envs.resets import Resets
-from envs.tasks.task import Task
+from envs.tasks.task import Task, control_ranges
 
 
 class BatchedEnv:
@@ -58,7 +58,7 @@ class BatchedEnv:
         self._functions, self._engine, self._resets = task, engine, resets
         self._renderer, self._distraction, self._measures = renderer, distraction, measures
         self._alarms = Alarms(engine)
-        ranges = torch.from_numpy(model.actuator_ctrlrange.copy()).to(engine.device, engine.dtype)  # (A, 2)
+        ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
         self._age = torch.zeros(self.num_envs, dtype=torch.int64)  # control steps since the episode began
         self._last = torch.ones(self.num_envs, dtype=torch.bool)

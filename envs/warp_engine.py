@@ -64,10 +64,12 @@ def _place_static(
 class WarpEngine:
     """N worlds of MuJoCo Warp in float32; see `envs.engines.Engine`. A control step is one CUDA graph.
 
-    Traps of MuJoCo Warp that are stepped around here: its `step1` clears the sensors of force and acceleration, so
-    what follows from a new state is refreshed piece by piece; its `step2` integrates by Euler where the model asks for
-    Runge-Kutta, so such models take whole steps; it drops contacts beyond its buffers in silence, so `lost` tells;
-    it places shapes that are fixed to the world once, so those that a reset moves are placed here.
+    Traps of MuJoCo Warp that are stepped around here:
+    - `step1` clears the sensors of force and acceleration: what follows from a new state is refreshed piece by piece;
+    - `step2` adds touch to what was felt before, so sensors are cleared first, and integrates by Euler where the model
+      asks for Runge-Kutta, so such models take whole steps;
+    - contacts beyond its buffers are dropped in silence: `lost` tells;
+    - shapes that are fixed to the world are placed once: those that a reset moves are placed here.
     A model field that it keeps once for all worlds is drawn anew only when all of them are reset together.
     """
 
@@ -167,8 +169,11 @@ class WarpEngine:
         self._taking()
 
     def _launch_step(self, substeps: int) -> None:
-        first = mjw.step if self._runge_kutta else mjw.step2
-        first(self.model, self.data)
+        if self._runge_kutta:
+            mjw.step(self.model, self.data)
+        else:
+            self.data.sensordata.zero_()  # sensors of touch add to what is there
+            mjw.step2(self.model, self.data)
         for _ in range(substeps - 1):
             mjw.step(self.model, self.data)
         mjw.fwd_position(self.model, self.data)

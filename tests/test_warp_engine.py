@@ -69,11 +69,13 @@ def test_a_control_step_is_that_of_c(name: str, median: float, most: float) -> N
     assert rewards.median() < 2e-6 and rewards.max() < 1e-3
 
 
-def test_the_sensors_of_touch_survive_the_refresh() -> None:
-    """`step1` of MuJoCo Warp would clear them."""
+@pytest.mark.parametrize("substeps", [1, 4])
+def test_the_sensors_of_touch_say_what_the_last_physics_step_felt(substeps: int) -> None:
+    """`step1` of MuJoCo Warp would clear them, and `step2` alone adds to what was there."""
     pair = Pair("hopper_stand")
+    pair.task.substeps = substeps
     felt = []
-    for _ in range(STEPS):
+    for _ in range(STEPS * 4 // substeps):
         pair.step()
         felt.append(torch.stack([e.fields["sensordata"].double()[:, pair.task.toe] for e in (pair.c, pair.warp)]))
     c, warp = torch.cat(felt, 1)  # (steps * N, 1) each, newtons

@@ -113,3 +113,8 @@ def sensor(model: mujoco.MjModel, name: str) -> slice:
     """Where a sensor's values stand in sensordata."""
     start = int(model.sensor(name).adr[0])
     return slice(start, start + int(model.sensor(name).dim[0]))
+
+
+def control_ranges(model: mujoco.MjModel) -> np.ndarray:
+    """Return the least and largest control of each actuator, (A, 2); where there is no limit, -1 and 1: our choice."""
+    return np.where(model.actuator_ctrllimited[:, None] == 1, model.actuator_ctrlrange, (-1.0, 1.0))

@@ -1,0 +1,194 @@
+"""Compare every task on both engines, one control step from every state of dm_control's own trajectories.
+
+python tests/benchmarks/parity.py [--write docs/parity.md]: C MuJoCo against dm_control, MuJoCo Warp against C MuJoCo,
+and the room that contacts took. Differences are |a - b| / max(1, |b|), the largest of an observation's numbers.
+Never open loop: walkers diverge within 50 steps in any two ways of adding up floating-point numbers.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MUJOCO_GL", "disable")
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+import torch
+from dm_control import suite
+
+import envs
+from envs.engines import STATE, CEngine
+from envs.tasks import TASKS
+from envs.tasks.task import Task, control_ranges, place
+from envs.warp_engine import WarpEngine
+
+HELD = 5  # control steps that an action is held, so that bodies get somewhere
+ROOMY = {"contacts": 512, "constraints": 1024}
+HEAD = """# Parity
+
+One control step from every state of dm_control's own trajectories under random actions, {steps} steps in each of
+{episodes} episodes, {day}. Differences are |a - b| / max(1, |b|), the largest among an observation's numbers. Made by
+`python tests/benchmarks/parity.py --write docs/parity.md`.
+
+- **C** is C MuJoCo in float64 against dm_control.
+- **Warp** is MuJoCo Warp in float32{device} against C MuJoCo.
+- **Flips** are control steps in which the two found other numbers of contacts after some physics step: a foot lands one
+  physics step earlier or later, and speeds differ by as much as the impact. The column beside it leaves them out.
+- **Contacts** and **rows** are the most contacts and constraint rows in one environment. The room that
+  [`envs/room.py`](../envs/room.py) gives is based on them.
+
+| task | C | C reward | Warp median | 99 % | most | without flips | flips | reward median | most | contacts | rows |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+@dataclass
+class Trajectory:
+    """Control steps of one episode of dm_control: the state before, the action, and what followed."""
+
+    parameters: dict[str, np.ndarray]
+    states: list[np.ndarray] = field(default_factory=list)
+    actions: list[np.ndarray] = field(default_factory=list)
+    observations: list[np.ndarray] = field(default_factory=list)
+    rewards: list[float] = field(default_factory=list)
+
+
+def dm_control(name: str, seed: int) -> Any:
+    """Load dm_control's environment of one of our names."""
+    domain = max((domain for domain in suite._DOMAINS if name.startswith(domain + "_")), key=len)
+    return suite.load(domain, name.removeprefix(domain + "_"), task_kwargs={"random": seed})
+
+
+def play(name: str, task: Task, seed: int, steps: int) -> Trajectory:
+    """Play one episode of random actions in dm_control."""
+    environment, random = dm_control(name, seed), np.random.default_rng(seed)
+    environment.reset()
+    physics, (low, high) = environment.physics, control_ranges(task.model).T
+    trajectory = Trajectory({name: getattr(physics.model, name).copy() for name in task.model_fields})
+    for step in range(steps):
+        if step % HELD == 0:
+            action = random.uniform(low, high)
+        trajectory.states.append(physics.get_state(STATE))
+        timestep = environment.step(action)
+        trajectory.actions.append(action)
+        trajectory.observations.append(np.concatenate([np.ravel(value) for value in timestep.observation.values()]))
+        trajectory.rewards.append(timestep.reward)
+        if timestep.last():
+            break
+    return trajectory
+
+
+@dataclass
+class Stepped:
+    """What an engine made of a trajectory's steps, (T, ...)."""
+
+    observations: np.ndarray
+    rewards: np.ndarray
+    contacts: np.ndarray  # (T, substeps) how many after each physics step
+    rows: int  # most constraint rows in one environment
+
+
+def step_c(name: str, trajectory: Trajectory) -> Stepped:
+    """Step all states with C MuJoCo."""
+    task, count = TASKS[name](), len(trajectory.states)
+    fields = (*task.fields, "ncon", "nefc")
+    engine = CEngine(task.model, count, os.cpu_count() or 1, fields, task.model_fields)
+    set_states(engine, trajectory)
+    action, c, contacts, rows = torch.from_numpy(np.stack(trajectory.actions)), engine.fields, [], 0
+    for _ in range(task.substeps):
+        engine.step(action, 1)
+        contacts.append(c["ncon"].flatten().numpy().copy())
+        rows = max(rows, int(c["nefc"].max()))
+    return Stepped(task.observe(c).numpy(), task.reward(c).numpy(), np.stack(contacts, 1), rows)
+
+
+def step_warp(name: str, trajectory: Trajectory, device: torch.device) -> Stepped:
+    """Step all states with MuJoCo Warp."""
+    task, count = TASKS[name](), len(trajectory.states)
+    engine = WarpEngine(task.model, count, device, task.fields, task.model_fields, **ROOMY)
+    place(task, device, torch.float32)
+    set_states(engine, trajectory)
+    action, c, contacts, rows = torch.from_numpy(np.stack(trajectory.actions)).float(), engine.fields, [], 0
+    for _ in range(task.substeps):
+        engine.step(action.to(device), 1)
+        worlds = engine.data.contact.worldid.numpy()[: int(engine.data.nacon.numpy()[0])]
+        contacts.append(np.bincount(worlds, minlength=count))
+        rows = max(rows, int(engine.data.nefc.numpy().max()))
+    assert not any(lost.item() for lost in engine.lost()), f"{name}: {ROOMY} is too little room"
+    observations, rewards = (values.double().cpu().numpy() for values in (task.observe(c), task.reward(c)))
+    return Stepped(observations, rewards, np.stack(contacts, 1), rows)
+
+
+def set_states(engine: CEngine | WarpEngine, trajectory: Trajectory) -> None:
+    """Make each environment one state of the trajectory."""
+    count = len(trajectory.states)
+    parameters = {}
+    for name, values in trajectory.parameters.items():
+        shape = engine.parameters[name].shape[1:]
+        parameters[name] = np.broadcast_to(values.reshape(shape), (count, *shape)).copy()
+    engine.set_state(np.arange(count), np.stack(trajectory.states), parameters)
+
+
+def difference(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """|a - b| / max(1, |b|), the largest of each row: (T,)."""
+    relative = np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))
+    return relative.reshape(len(relative), -1).max(1)
+
+
+def compare(name: str, arguments: argparse.Namespace) -> str:
+    """Return a task's row of the table."""
+    found: dict[str, list[np.ndarray]] = {}
+    contacts = rows = 0
+    for seed in range(arguments.episodes):
+        trajectory = play(name, TASKS[name](), seed, arguments.steps)
+        c, warp = step_c(name, trajectory), step_warp(name, trajectory, torch.device(arguments.device))
+        for key, values in {
+            "c": difference(c.observations, np.stack(trajectory.observations)),
+            "c reward": difference(c.rewards, np.array(trajectory.rewards)),
+            "warp": difference(warp.observations, c.observations),
+            "warp reward": difference(warp.rewards, c.rewards),
+            "flips": (warp.contacts != c.contacts).any(1),
+        }.items():
+            found.setdefault(key, []).append(values)
+        contacts = max(contacts, warp.contacts.max(), c.contacts.max())
+        rows = max(rows, warp.rows, c.rows)
+    of = {key: np.concatenate(values) for key, values in found.items()}
+    warp_, flips, reward = of["warp"], of["flips"], of["warp reward"]
+    figures = [of["c"].max(), of["c reward"].max(), np.median(warp_), np.quantile(warp_, 0.99), warp_.max()]
+    figures.append(warp_[~flips].max() if not flips.all() else np.nan)
+    cells = [short(figure) for figure in figures] + [
+        f"{flips.mean():.1%}",
+        short(np.median(reward)),
+        short(reward.max()),
+    ]
+    return f"| `{name}` | " + " | ".join([*cells, str(contacts), str(rows)]) + " |"
+
+
+def short(figure: float) -> str:
+    return "0" if figure < 1e-18 else f"{figure:.0e}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", nargs="+", default=list(envs.TASKS))
+    parser.add_argument("--steps", type=int, default=150, help="control steps of an episode")
+    parser.add_argument("--episodes", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of MuJoCo Warp")
+    parser.add_argument("--write", type=Path, help="Markdown file for the table")
+    arguments = parser.parse_args()
+    device = "" if arguments.device == "cuda" else ", on Warp's CPU device"
+    head = HEAD.format(steps=arguments.steps, episodes=arguments.episodes, day=date.today(), device=device)
+    lines = []
+    for name in arguments.tasks:
+        lines.append(compare(name, arguments))
+        print(lines[-1], flush=True)
+    if arguments.write:
+        arguments.write.write_text(head + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
