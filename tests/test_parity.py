@@ -5,16 +5,30 @@ import numpy as np
 import pytest
 import torch
 from dm_control import suite
+from dm_control.mujoco import Physics
 from dm_control.rl.control import Environment
+from dm_control.suite.utils.randomizers import randomize_limited_and_rotational_joints
 from scipy.stats import ks_2samp
 
 import envs
+from envs.draws import Draws
 from envs.engines import CEngine
 from envs.resets import Resets
 from envs.tasks import TASKS
+from envs.tasks.task import randomize_joints
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
+JOINTS = """<mujoco><worldbody>
+    <body><joint name="free" type="free"/><geom size=".1"/>
+        <body><joint name="ball" type="ball"/><geom size=".1"/></body>
+        <body><joint name="limited ball" type="ball" limited="true" range="0 70"/><geom size=".1"/></body>
+        <body><joint name="hinge" type="hinge"/><geom size=".1"/></body>
+        <body><joint name="limited hinge" type="hinge" limited="true" range="-30 80"/><geom size=".1"/></body>
+        <body><joint name="slide" type="slide"/><geom size=".1"/></body>
+        <body><joint name="limited slide" type="slide" limited="true" range="-2 1"/><geom size=".1"/></body>
+    </body>
+</worldbody></mujoco>"""
 
 
 def dm_control(name: str, seed: int) -> Environment:
@@ -116,3 +130,21 @@ def test_starts_are_distributed_as_dm_controls(name: str) -> None:
             assert abs(one[0] - two[0]) < 1e-9, f"{name}: state {column} is {one[0]}, not {two[0]}"
         else:
             assert ks_2samp(one, two).pvalue > 1e-4, f"{name}: state {column}"
+
+
+def test_joints_of_every_kind_are_drawn_as_dm_controls() -> None:
+    """Kolmogorov-Smirnov tests of every coordinate, and of the products of two, which tell how they go together."""
+    physics, random = Physics.from_xml_string(JOINTS), np.random.RandomState(11)
+    draws, count = Draws(physics.model.ptr, 1009, 2, ()), 997
+    randomize_joints(draws, np.random.default_rng(13), draws.rows[:count])
+    ours, theirs = draws["qpos"][:count].copy(), np.empty((count, physics.model.nq))
+    for k in range(count):
+        randomize_limited_and_rotational_joints(physics, random)
+        theirs[k] = physics.data.qpos
+    np.testing.assert_array_equal(draws["qpos"][count:], np.tile(physics.model.qpos0, (1009 - count, 1)))
+    i, j = np.triu_indices(physics.model.nq)
+    ours_and_theirs = (np.hstack([qpos, qpos[:, i] * qpos[:, j]]).T for qpos in (ours, theirs))
+    for column, (one, two) in enumerate(zip(*ours_and_theirs, strict=True)):
+        assert np.array_equal(one, two) or ks_2samp(one, two).pvalue > 1e-4, f"coordinate or product {column}"
+    for quaternion in (slice(3, 7), slice(7, 11), slice(11, 15)):
+        np.testing.assert_allclose(np.linalg.norm(ours[:, quaternion], axis=1), 1, rtol=1e-15)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import ATTEMPTS, Context, load, randomize_joints
+from envs.tasks.task import ATTEMPTS, Context, load, randomize_joints, unit_vectors
 
 PARALLEL = 0.9  # largest |cosine| between the two directions of actuation
 
@@ -50,18 +50,13 @@ class PointMass:
 
     def directions(self, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw pairs of unit vectors, (count, 2) each, that are not too parallel."""
-        first, second = unit_vectors(count, random), unit_vectors(count, random)
+        first, second = unit_vectors(count, 2, random), unit_vectors(count, 2, random)
         for _ in range(ATTEMPTS):
             parallel = np.abs((first * second).sum(1)) > PARALLEL  # (count,)
             if not parallel.any():
                 break
-            second[parallel] = unit_vectors(int(parallel.sum()), random)
+            second[parallel] = unit_vectors(int(parallel.sum()), 2, random)
         return first, second
-
-
-def unit_vectors(count: int, random: np.random.Generator) -> np.ndarray:
-    vectors = random.standard_normal((count, 2))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 TASKS = {"point_mass_easy": partial(PointMass, mixed=False), "point_mass_hard": partial(PointMass, mixed=True)}

@@ -14,6 +14,7 @@ from envs.measures import Context, Measure
 
 XX, XZ, ZZ = 0, 2, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
 X, Z = 0, 2
+HINGE, BALL, FREE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("HINGE", "BALL", "FREE"))
 ATTEMPTS = 1000  # draws of a pose before giving up, dm_control's number
 
 
@@ -82,15 +83,37 @@ def place(task: Task, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def randomize_joints(draws: Draws, random: np.random.Generator, rows: np.ndarray) -> None:
-    """Draw limited hinges and slides uniformly in their range and free hinges in [-pi, pi], as dm_control does."""
-    model = draws.model
+    """Draw limited joints uniformly in their range and other rotations in all directions, as dm_control does.
+
+    Unlimited slides and the places of free joints stay as they are. The quaternions of free joints have positive parts
+    only: dm_control draws them from a cube, and keeps it so for the sake of published results.
+    """
+    model, qpos, count = draws.model, draws["qpos"], len(rows)
     for joint in range(model.njnt):
-        kind, limited = model.jnt_type[joint], bool(model.jnt_limited[joint])
-        hinge = kind == int(mujoco.mjtJoint.mjJNT_HINGE)
-        assert hinge or kind == int(mujoco.mjtJoint.mjJNT_SLIDE), f"joint {joint} is a ball or free joint"
-        if limited or hinge:
-            low, high = model.jnt_range[joint] if limited else (-np.pi, np.pi)
-            draws["qpos"][rows, model.jnt_qposadr[joint]] = random.uniform(low, high, len(rows))
+        kind, limited = int(model.jnt_type[joint]), bool(model.jnt_limited[joint])
+        (low, high), at = model.jnt_range[joint], int(model.jnt_qposadr[joint])
+        if kind == BALL:
+            qpos[rows, at : at + 4] = rotations(count, high, random) if limited else unit_vectors(count, 4, random)
+        elif kind == FREE:
+            qpos[rows, at + 3 : at + 7] = unit(random.uniform(size=(count, 4)))
+        elif limited or kind == HINGE:
+            qpos[rows, at] = random.uniform(low, high, count) if limited else random.uniform(-np.pi, np.pi, count)
+
+
+def rotations(count: int, limit: float, random: np.random.Generator) -> np.ndarray:
+    """Draw quaternions (count, 4) of rotations about any axis by an angle uniform in [0, limit] radians."""
+    axes, half = unit_vectors(count, 3, random), random.uniform(0, limit, (count, 1)) / 2
+    return np.concatenate([np.cos(half), np.sin(half) * axes], 1)
+
+
+def unit_vectors(count: int, size: int, random: np.random.Generator) -> np.ndarray:
+    """Draw vectors (count, size) uniformly on the unit sphere."""
+    return unit(random.standard_normal((count, size)))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def avoid_contacts(draws: Draws, draw: Callable[[np.ndarray], None]) -> None:
