@@ -16,7 +16,7 @@ class Measure(NamedTuple):
 
     read    a context's (N, ...) fields -> (N,)
     fields  what it reads of the context
-    over    "mean" of the steps, "maximum", or "change" from the start to the last step
+    over    "mean" of the steps, "maximum" of the start and the steps, or "change" from the start to the last step
     """
 
     read: Callable[[Context], Tensor]
@@ -80,6 +80,30 @@ def displacement(model: mujoco.MjModel, body: str, axis: int) -> Measure:
     """How far a body's frame has come along a world axis, in metres."""
     number = model.body(body).id
     return Measure(lambda c: c["xpos"][:, number, axis], ("xpos",), "change")
+
+
+def turn(model: mujoco.MjModel, hinge: str) -> Measure:
+    """How far a hinge has turned, in radians, whole turns included."""
+    number = int(model.joint(hinge).qposadr[0])
+    return Measure(lambda c: c["qpos"][:, number], ("qpos",), "change")
+
+
+def speed(model: mujoco.MjModel, *joints: str) -> Measure:
+    """Speed of joints taken together, in metres a second for slides and in radians a second for hinges.
+
+    A free joint counts by its three linear velocities.
+    """
+    dofs: list[int] = []
+    for joint in map(model.joint, joints):
+        linear = 3 if joint.type[0] == int(mujoco.mjtJoint.mjJNT_FREE) else 1
+        dofs += range(joint.dofadr[0], joint.dofadr[0] + linear)
+    return Measure(lambda c: torch.stack([c["qvel"][:, dof] for dof in dofs], 1).norm(dim=1), ("qvel",))
+
+
+def upright(model: mujoco.MjModel, *bodies: str) -> Measure:
+    """Cosine of the angle between a body's z axis and the world's, its mean if there are several bodies."""
+    numbers = [model.body(body).id for body in bodies]
+    return Measure(lambda c: torch.stack([c["xmat"][:, number, 8] for number in numbers], 1).mean(1), ("xmat",))
 
 
 def ground_contact(model: mujoco.MjModel, geom: str) -> Measure:

@@ -7,6 +7,7 @@ import torch
 from dm_control.suite import cartpole as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import XZ, ZZ, Context, load, position
@@ -26,10 +27,17 @@ class Cartpole:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 10)
         self.swing_up, self.sparse = swing_up, sparse
         self.slider = position(self.model, "slider")
+        self.measures = {
+            "cart_position": measures.Measure(lambda c: c["qpos"][:, self.slider], ("qpos",)),  # metres
+            "cart_speed": measures.speed(self.model, "slider"),
+            "pole_cosine": measures.upright(self.model, "pole_1"),
+            "pole_speed": measures.speed(self.model, "hinge_1"),
+        }
 
     def observe(self, c: Context) -> Tensor:
-        pole = c["xmat"][:, 2:, [ZZ, XZ]].flatten(1)  # (N, 2): zz, xz
-        return torch.cat([c["qpos"][:, [self.slider]], pole, c["qvel"]], 1)
+        poles = c["xmat"][:, 2:]  # (N, 1, 9)
+        angles = torch.stack([poles[..., ZZ], poles[..., XZ]], 2).flatten(1)  # (N, 2): zz, xz
+        return torch.cat([c["qpos"][:, self.slider : self.slider + 1], angles, c["qvel"]], 1)
 
     def reward(self, c: Context) -> Tensor:
         cart, cosine = c["qpos"][:, self.slider], c["xmat"][:, 2:, ZZ]  # (N,), (N, 1)

@@ -7,9 +7,10 @@ import torch
 from dm_control.suite import cheetah as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, sensor
+from envs.tasks.task import Context, X, load, sensor
 
 RUN_SPEED = 10.0  # metres a second
 SETTLING_STEPS = 200
@@ -25,6 +26,14 @@ class Cheetah:
     def __init__(self) -> None:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 10)
         self.velocity = sensor(self.model, "torso_subtreelinvel")
+        self.measures = {
+            "back_foot_contact": measures.ground_contact(self.model, "bfoot"),
+            "front_foot_contact": measures.ground_contact(self.model, "ffoot"),
+            "torso_height": measures.height(self.model, "torso"),
+            "torso_turn": measures.turn(self.model, "rooty"),
+            "torso_speed": measures.speed(self.model, "rootx", "rootz"),
+            "displacement_x": measures.displacement(self.model, "torso", X),
+        }
 
     def observe(self, c: Context) -> Tensor:
         return torch.cat([c["qpos"][:, 1:], c["qvel"]], 1)

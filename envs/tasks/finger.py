@@ -8,6 +8,7 @@ import torch
 from dm_control.suite import finger as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.task import Context, X, Z, avoid_contacts, load, randomize_joints, sensor
 
@@ -17,12 +18,18 @@ SPIN_DAMPING = 0.03  # of the hinge, which turns more easily in this task
 
 
 class Sensors:
-    """What both tasks observe; all of it is in the model's sensors."""
+    """What both tasks observe, which is all in the model's sensors, and measure."""
 
     def __init__(self, model: mujoco.MjModel) -> None:
         joints = ("proximal", "distal", "proximal_velocity", "distal_velocity", "hinge_velocity")
         sites = ("touchtop", "touchbottom", "tip", "target", "spinner")
         self.at = {name: sensor(model, name) for name in (*joints, *sites)}
+        self.measures = {
+            "spinner_turn": measures.turn(model, "hinge"),
+            "spinner_speed": measures.speed(model, "hinge"),
+            "finger_speed": measures.speed(model, "proximal", "distal"),
+            "touching": measures.Measure(self.touching, ("sensordata",)),  # fraction of the steps
+        }
 
     def of(self, c: Context, name: str) -> Tensor:
         return c["sensordata"][:, self.at[name]]
@@ -30,6 +37,11 @@ class Sensors:
     def from_hinge(self, c: Context, name: str) -> Tensor:
         """Return the (x, z) position of the tip or the target relative to the hinge, (N, 2)."""
         return (self.of(c, name) - self.of(c, "spinner"))[:, X :: Z - X]
+
+    def touching(self, c: Context) -> Tensor:
+        """Return 1 where the fingertip touches the spinner, else 0: (N,)."""
+        force = self.of(c, "touchtop") + self.of(c, "touchbottom")  # (N, 1)
+        return (force[:, 0] > 0).to(force.dtype)
 
     def observe(self, c: Context) -> list[Tensor]:
         position = [self.of(c, "proximal"), self.of(c, "distal"), self.from_hinge(c, "tip")]
@@ -50,12 +62,14 @@ class Spin:
         for site in ("target", "tip"):
             self.model.site(site).rgba[3] = 0
         self.sensors = Sensors(self.model)
+        self.measures = self.sensors.measures
 
     def observe(self, c: Context) -> Tensor:
         return torch.cat(self.sensors.observe(c), 1)
 
     def reward(self, c: Context) -> Tensor:
-        return (self.sensors.of(c, "hinge_velocity")[:, 0] <= -SPIN_VELOCITY).double()
+        velocity = self.sensors.of(c, "hinge_velocity")[:, 0]  # (N,)
+        return (velocity <= -SPIN_VELOCITY).to(velocity.dtype)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         avoid_contacts(draws, partial(randomize_joints, draws, random))
@@ -73,6 +87,7 @@ class Turn:
         self.target, self.target_radius = self.model.site("target").id, target_radius
         self.model.site_size[self.target, 0] = target_radius
         self.sensors = Sensors(self.model)
+        self.measures = self.sensors.measures
 
     def distance(self, c: Context) -> Tensor:
         """Return the distance of the tip from the target's surface, negative inside: (N,)."""
@@ -84,7 +99,8 @@ class Turn:
         return torch.cat([*self.sensors.observe(c), target, self.distance(c)[:, None]], 1)
 
     def reward(self, c: Context) -> Tensor:
-        return (self.distance(c) <= 0).double()
+        distance = self.distance(c)
+        return (distance <= 0).to(distance.dtype)
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         angle = random.uniform(-np.pi, np.pi, draws.count)

@@ -8,9 +8,10 @@ import torch
 from dm_control.suite import hopper as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, Z, load, randomize_joints, sensor
+from envs.tasks.task import Context, X, Z, load, randomize_joints, sensor
 
 STAND_HEIGHT = 0.6  # metres
 HOP_SPEED = 2.0  # metres a second
@@ -29,6 +30,14 @@ class Hopper:
         self.torso, self.foot = self.model.body("torso").id, self.model.body("foot").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
         self.toe, self.heel = sensor(self.model, "touch_toe"), sensor(self.model, "touch_heel")
+        self.measures = {
+            "foot_contact": measures.ground_contact(self.model, "foot"),
+            "torso_height": measures.height(self.model, "torso"),
+            "torso_highest": measures.height(self.model, "torso", "maximum"),
+            "torso_turn": measures.turn(self.model, "rooty"),
+            "torso_speed": measures.speed(self.model, "rootx", "rootz"),
+            "displacement_x": measures.displacement(self.model, "torso", X),
+        }
 
     def observe(self, c: Context) -> Tensor:
         touch = torch.cat([c["sensordata"][:, self.toe], c["sensordata"][:, self.heel]], 1)  # (N, 2)

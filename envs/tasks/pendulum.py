@@ -7,6 +7,7 @@ import torch
 from dm_control.suite import pendulum as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import XZ, ZZ, Context, load, position
@@ -24,9 +25,15 @@ class Pendulum:
     def __init__(self) -> None:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 20)
         self.pole = self.model.body("pole").id
+        self.measures = {
+            "pole_cosine": measures.upright(self.model, "pole"),
+            "pole_speed": measures.speed(self.model, "hinge"),
+            "pole_turn": measures.turn(self.model, "hinge"),
+        }
 
     def observe(self, c: Context) -> Tensor:
-        return torch.cat([c["xmat"][:, self.pole, [ZZ, XZ]], c["qvel"]], 1)
+        pole = c["xmat"][:, self.pole]  # (N, 9)
+        return torch.cat([pole[:, ZZ:], pole[:, XZ : XZ + 1], c["qvel"]], 1)
 
     def reward(self, c: Context) -> Tensor:
         return tolerance(c["xmat"][:, self.pole, ZZ], (COSINE_BOUND, 1))

@@ -7,9 +7,10 @@ import torch
 from dm_control.suite import point_mass as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import ATTEMPTS, Context, load, randomize_joints, unit_vectors
+from envs.tasks.task import ATTEMPTS, Context, X, Y, load, randomize_joints, unit_vectors
 
 PARALLEL = 0.9  # largest |cosine| between the two directions of actuation
 
@@ -25,6 +26,11 @@ class PointMass:
         self.mixed, self.model_fields = mixed, ("wrap_prm",) if mixed else ()
         self.mass, self.target = self.model.geom("pointmass").id, self.model.geom("target").id
         self.target_size = float(self.model.geom_size[self.target, 0])
+        self.measures = {
+            "displacement_x": measures.displacement(self.model, "pointmass", X),
+            "displacement_y": measures.displacement(self.model, "pointmass", Y),
+            "speed": measures.speed(self.model, "root_x", "root_y"),
+        }
 
     def observe(self, c: Context) -> Tensor:
         return torch.cat([c["qpos"], c["qvel"]], 1)

@@ -7,9 +7,10 @@ import torch
 from dm_control.suite import reacher as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import Context, load, randomize_joints
+from envs.tasks.task import Context, X, Y, load, randomize_joints
 
 BIG_TARGET, SMALL_TARGET = 0.05, 0.015  # metres
 
@@ -26,6 +27,12 @@ class Reacher:
         self.finger, self.target = self.model.geom("finger").id, self.model.geom("target").id
         self.model.geom_size[self.target, 0] = target_size
         self.radii = float(self.model.geom_size[[self.target, self.finger], 0].sum())
+        self.measures = {
+            "displacement_x": measures.displacement(self.model, "finger", X),
+            "displacement_y": measures.displacement(self.model, "finger", Y),
+            "shoulder_turn": measures.turn(self.model, "shoulder"),
+            "arm_speed": measures.speed(self.model, "shoulder", "wrist"),
+        }
 
     def to_target(self, c: Context) -> Tensor:
         return c["geom_xpos"][:, self.target, :2] - c["geom_xpos"][:, self.finger, :2]  # (N, 2)

@@ -8,9 +8,10 @@ import torch
 from dm_control.suite import walker as suite
 from torch import Tensor
 
+from envs import measures
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XX, XZ, ZZ, Context, Z, load, randomize_joints, sensor
+from envs.tasks.task import XX, XZ, ZZ, Context, X, Z, load, randomize_joints, sensor
 
 STAND_HEIGHT = 1.2  # metres
 SPEEDS = {"stand": 0.0, "walk": 1.0, "run": 8.0}  # metres a second
@@ -28,9 +29,17 @@ class Walker:
         self.speed = speed
         self.torso = self.model.body("torso").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
+        self.measures = {
+            "right_foot_contact": measures.ground_contact(self.model, "right_foot"),
+            "left_foot_contact": measures.ground_contact(self.model, "left_foot"),
+            "torso_height": measures.height(self.model, "torso"),
+            "torso_cosine": measures.upright(self.model, "torso"),
+            "torso_speed": measures.speed(self.model, "rootx", "rootz"),
+            "displacement_x": measures.displacement(self.model, "torso", X),
+        }
 
     def observe(self, c: Context) -> Tensor:
-        orientations = c["xmat"][:, 1:, [XX, XZ]].flatten(1)  # (N, 2 bodies): xx, xz
+        orientations = c["xmat"][:, 1:, XX : XZ + 1 : XZ - XX].flatten(1)  # (N, 2 bodies): xx, xz
         return torch.cat([orientations, c["xpos"][:, self.torso, Z:], c["qvel"]], 1)
 
     def reward(self, c: Context) -> Tensor:
