@@ -2,8 +2,36 @@
 
 from collections.abc import Callable
 
-from envs.tasks import ball_in_cup, cartpole, cheetah, finger, hopper, pendulum, point_mass, reacher, walker
+from envs.tasks import (
+    acrobot,
+    ball_in_cup,
+    cartpole,
+    cheetah,
+    finger,
+    fish,
+    hopper,
+    lqr,
+    pendulum,
+    point_mass,
+    reacher,
+    swimmer,
+    walker,
+)
 from envs.tasks.task import Task
 
-MODULES = (ball_in_cup, cartpole, cheetah, finger, hopper, pendulum, point_mass, reacher, walker)
+MODULES = (
+    acrobot,
+    ball_in_cup,
+    cartpole,
+    cheetah,
+    finger,
+    fish,
+    hopper,
+    lqr,
+    pendulum,
+    point_mass,
+    reacher,
+    swimmer,
+    walker,
+)
 TASKS: dict[str, Callable[[], Task]] = {name: make for module in MODULES for name, make in module.TASKS.items()}
