@@ -60,7 +60,10 @@ class Trajectory:
 def dm_control(name: str, seed: int) -> Any:
     """Load dm_control's environment of one of our names."""
     domain = max((domain for domain in suite._DOMAINS if name.startswith(domain + "_")), key=len)
-    return suite.load(domain, name.removeprefix(domain + "_"), task_kwargs={"random": seed})
+    environment = suite.load(domain, name.removeprefix(domain + "_"), task_kwargs={"random": seed})
+    if domain == "lqr":  # one system in all of ours: dm_control draws springs when it loads
+        environment.physics.model.jnt_stiffness[:] = TASKS[name]().model.jnt_stiffness
+    return environment
 
 
 def play(name: str, task: Task, seed: int, steps: int) -> Trajectory:
