@@ -118,3 +118,20 @@ def ground_contact(model: mujoco.MjModel, geom: str) -> Measure:
         return (lowest < TOUCHING).to(lowest.dtype)
 
     return Measure(read, ("geom_xpos", "geom_xmat"))
+
+
+def touch(model: mujoco.MjModel, *sensors: str) -> Measure:
+    """Fraction of the steps in which anything presses on any of some sensors of touch."""
+    places = [int(model.sensor(sensor).adr[0]) for sensor in sensors]
+
+    def read(c: Context) -> Tensor:
+        pressed = torch.stack([c["sensordata"][:, place] for place in places], 1)  # (N, sensors) newtons
+        return (pressed > 0).any(1).to(pressed.dtype)
+
+    return Measure(read, ("sensordata",))
+
+
+def horizontal_speed(model: mujoco.MjModel, joint: str) -> Measure:
+    """Horizontal speed of the body on a free joint, in metres a second."""
+    start = int(model.joint(joint).dofadr[0])
+    return Measure(lambda c: c["qvel"][:, start : start + 2].norm(dim=1), ("qvel",))

@@ -12,7 +12,7 @@ from torch import Tensor
 from envs.draws import Draws
 from envs.measures import Context, Measure
 
-XX, XZ, ZZ = 0, 2, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
+XX, XZ, ZY, ZZ = 0, 2, 7, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
 X, Y, Z = 0, 1, 2
 HINGE, BALL, FREE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("HINGE", "BALL", "FREE"))
 ATTEMPTS = 1000  # draws of a pose before giving up, dm_control's number
