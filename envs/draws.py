@@ -6,6 +6,8 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from envs.height_fields import expand
+
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
 
 
@@ -18,7 +20,7 @@ class Draws:
     def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
         self.model, self.count, self.rows = model, count, np.arange(count)
         self.batch = Batch(model, nsim=count, nthread=threads)
-        self.parameters = {name: self.batch.expand(name) for name in model_fields}
+        self.parameters = {name: expand(self.batch, name) for name in model_fields}
         self._contacts = self.batch.bind("ncon")  # (count,)
 
     def __getitem__(self, name: str) -> np.ndarray:

@@ -10,6 +10,8 @@ import torch
 from mujoco.batch import Batch
 from torch import Tensor
 
+from envs.height_fields import expand
+
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and velocity quantities fresh
 
@@ -73,8 +75,8 @@ class CEngine:
         self.num_envs = num_envs
         # one MjData each, so that a step goes on from what the last one computed
         self._batch = Batch(model, nsim=num_envs, nthread=threads, persistent=True)
-        self._parameters = {name: self._batch.expand(name) for name in model_fields}
-        self.parameters = {name: torch.from_numpy(values) for name, values in self._parameters.items()}
+        self._parameters = {name: expand(self._batch, name) for name in model_fields}
+        self.parameters = {name: torch.from_numpy(np.asarray(values)) for name, values in self._parameters.items()}
         self.fields = {name: self._view(name) for name in fields}
         self._ctrl = self._view("ctrl")  # (N, A)
 

@@ -21,7 +21,7 @@ from envs.tasks.task import BALL, FREE, HINGE, randomize_joints, unit_vectors
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
-SLOW = ("humanoid_CMU",)  # in dm_control, to reset and to pose
+SLOW = ("humanoid_CMU", "quadruped")  # in dm_control, to reset and to pose
 JOINTS = """<mujoco><worldbody>
     <body><joint name="free" type="free"/><geom size=".1"/>
         <body><joint name="ball" type="ball"/><geom size=".1"/></body>
@@ -32,6 +32,12 @@ JOINTS = """<mujoco><worldbody>
         <body><joint name="limited slide" type="slide" limited="true" range="-2 1"/><geom size=".1"/></body>
     </body>
 </worldbody></mujoco>"""
+
+
+@pytest.fixture(autouse=True)
+def without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dm_control's quadruped_escape hand its terrain to no graphics library: there need not be one."""
+    monkeypatch.setattr(Physics, "contexts", None)
 
 
 def dm_control(name: str, seed: int) -> Environment:

@@ -1,6 +1,6 @@
 """What a task is, and what tasks share."""
 
-import logging
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -58,19 +58,22 @@ Source = tuple[bytes | str, Mapping[str, bytes]]
 """A model as dm_control's `get_model_and_assets` functions give it: XML, and files by name."""
 
 
-def load(source: Source, control_timestep: float | None, time_limit: float) -> tuple[mujoco.MjModel, int, int]:
+def load(
+    source: Source, control_timestep: float | None, time_limit: float, textures: bool = True
+) -> tuple[mujoco.MjModel, int, int]:
     """Compile a model of dm_control's suite; return it with its substeps and step limit.
 
-    control_timestep, time_limit: seconds; None makes every physics step a control step.
+    control_timestep, time_limit: seconds; None makes every physics step a control step. Without `textures` they are a
+    pixel each, and the model is small.
     """
     xml, assets = source
     text = xml.decode() if isinstance(xml, bytes) else xml
-    notices = logging.getLogger("absl")  # where dm_control says what is outdated in its own models
-    notices.disabled = True
-    try:
-        model = mujoco.MjModel.from_xml_string(text, dict(assets))
-    finally:
-        notices.disabled = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dm_control's own models use what is outdated
+        spec = mujoco.MjSpec.from_string(text, dict(assets))
+        for texture in () if textures else spec.textures:
+            texture.width = texture.height = 1
+        model = spec.compile()
     substeps = 1 if control_timestep is None else round(control_timestep / model.opt.timestep)
     return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
 
