@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 import torch
 from dm_control import suite
+from dm_control.mujoco import Physics
 
 import envs
 from envs.engines import STATE, CEngine
@@ -26,6 +27,7 @@ from envs.tasks import TASKS
 from envs.tasks.task import Task, control_ranges, place
 from envs.warp_engine import WarpEngine
 
+Physics.contexts = None  # quadruped_escape hands its terrain to OpenGL, which need not be here
 HELD = 5  # control steps that an action is held, so that bodies get somewhere
 ROOMY = {"contacts": 512, "constraints": 1024}
 HEAD = """# Parity
