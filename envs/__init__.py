@@ -1,7 +1,6 @@
 """Things that are acted on: batched environments of dm_control's tasks."""
 
 import os
-from collections.abc import Iterable
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,10 +10,10 @@ os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, wh
 import torch
 from torch import Tensor
 
-from envs import distractions, tasks
+from envs import distracting, distractions, tasks
 from envs.batched import BatchedEnv
 from envs.checks import check_choice, check_device, check_positive
-from envs.distractions import DISTRACTIONS
+from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
 from envs.measures import Measures
 from envs.renderer import KINEMATICS, Renderer
@@ -66,47 +65,38 @@ def make(
     Raises ValueError, in one line, for names and numbers that make no sense.
     """
     check_choice("task", task, TASKS)
+    check_choice("engine", engine, ENGINES)
     check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, threads=threads)
+    check_positive(contacts=contacts, constraints=constraints)
     if distraction != "none" and not pixels:
         raise ValueError(f"the distraction {distraction!r} needs pixels")
     functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
-    described = functions.measures if measures else {}
-    fields = {*functions.fields, *chain(*(measure.fields for measure in described.values()))}
-    fields |= set(KINEMATICS) if pixels else set()
-    physics = simulate(engine, functions, num_envs, where, fields, workers, contacts, constraints, deterministic)
-    renderer = Renderer(functions.model, num_envs, size, 0, physics.device, background, workers) if pixels else None
-    recorder = partial(record, task, size=size, threads=workers)
-    videos = (size, distraction_window, video_change, video_split, seed, physics.device, video_dir)
-    moving = distractions.make(distraction, num_envs, *videos, record=recorder)
-    followed = Measures(described, num_envs, physics.device) if measures else None
+    warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
+    home = where if warp else torch.device("cpu")
+    renderer = moving = None
+    if pixels:
+        over = distracting.replaced(distraction, task, background)
+        renderer = Renderer(functions.model, num_envs, size, *over, device=home, threads=workers)
+        shown = (size, distraction_window, video_change, video_split, seed, home, video_dir)
+        recorder = partial(record, task, size=size, threads=workers)
+        moving = distractions.make(distraction, num_envs, functions.model, *shown, record=recorder)
+    described = Measures(functions.measures, num_envs, home) if measures else None
+    batch = (functions.model, num_envs, fields_read(functions, renderer, moving, described), functions.model_fields)
+    room = (contacts, constraints, deterministic)
+    physics: Engine = WarpEngine(*batch, home, *room) if warp else CEngine(*batch, workers)
+    place(functions, physics.device, physics.dtype)
     resets, length = Resets(functions, num_envs, workers, seed), time_limit or functions.step_limit
-    parts = (renderer, moving, followed)
+    parts = (renderer, moving, described)
     return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, state, stagger, *parts)
 
 
-def simulate(
-    engine: str,
-    task: Task,
-    num_envs: int,
-    device: torch.device,
-    fields: Iterable[str],
-    threads: int,
-    contacts: int | None = None,
-    constraints: int | None = None,
-    deterministic: bool = False,
-) -> Engine:
-    """Make the engine that steps a task, and put the task's constants beside it."""
-    check_choice("engine", engine, ENGINES)
-    check_positive(contacts=contacts, constraints=constraints)
-    copies = (task.model, num_envs)
-    physics: Engine
-    if engine == "warp" or (engine == "auto" and device.type == "cuda"):
-        room = (contacts, constraints)
-        physics = WarpEngine(*copies, device, sorted(fields), task.model_fields, *room, deterministic)
-    else:
-        physics = CEngine(*copies, threads, sorted(fields), task.model_fields)
-    place(task, physics.device, physics.dtype)
-    return physics
+def fields_read(
+    task: Task, renderer: Renderer | None, distraction: Distraction | None, measures: Measures | None
+) -> tuple[str, ...]:
+    """Name every field of the physics that something reads."""
+    drawn = KINEMATICS if renderer is not None else ()
+    readers = (part.fields for part in (distraction, measures) if part is not None)
+    return tuple(dict.fromkeys(chain(task.fields, drawn, *readers)))
 
 
 def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:

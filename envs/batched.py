@@ -22,7 +22,7 @@ from envs.alarms import Alarms
 from envs.distractions import Distraction
 from envs.engines import Engine
 from envs.measures import Measures
-from envs.renderer import KINEMATICS, Renderer
+from envs.renderer import KINEMATICS, Renderer, Scene
 from envs.resets import Resets
 from envs.tasks.task import Task, control_ranges
 
@@ -92,7 +92,8 @@ class BatchedEnv:
         engine, functions = self._engine, self._functions
         action = action.detach().to(engine.device, engine.dtype)
         self._alarms.check(action)
-        control = self._middle + self._half * action.clamp(-1, 1)  # (N, A)
+        action = action.clamp(-1, 1)
+        control = self._middle + self._half * action  # (N, A)
         first, running = self._last, ~self._last  # (N,)
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         terminal = torch.zeros_like(first)
@@ -116,9 +117,9 @@ class BatchedEnv:
             if self._measures is not None:
                 self._measures.start(engine.fields, first.to(engine.device, non_blocking=True))
         self._last = ~first & (terminal | (self._age >= self.step_limit))
-        return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat)
+        return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat, action)
 
-    def _timestep(self, reward: Tensor, first: Tensor, terminal: Tensor, steps: int) -> TensorDict:
+    def _timestep(self, reward: Tensor, first: Tensor, terminal: Tensor, steps: int, action: Tensor) -> TensorDict:
         values = {"reward": reward.float(), "is_first": first, "is_last": self._last, "is_terminal": terminal}
         fields = self._engine.fields
         if "state" in self.observation_shapes:
@@ -126,10 +127,12 @@ class BatchedEnv:
         if self._measures is not None:
             values["measures"] = self._measures.values
         if self._renderer is not None:
+            scene = Scene(fields)
             if self._distraction is not None:
-                self._distraction.advance(first.to(self._engine.device, non_blocking=True), steps)
-            backdrop = None if self._distraction is None else self._distraction.backdrop
-            values["pixels"] = self._renderer.render({name: fields[name] for name in KINEMATICS}, backdrop)
+                is_first = first.to(self._engine.device, non_blocking=True)
+                self._distraction.advance(is_first, steps, action, scene.poses)
+                scene = self._distraction.apply(scene)
+            values["pixels"] = self._renderer.render(*scene)
         there = {name: value.to(self.device, non_blocking=True) for name, value in values.items()}
         return TensorDict(there, batch_size=[self.num_envs], device=self.device)
 

@@ -1,18 +1,23 @@
-"""What moves behind the agent: which frame each environment shows, and when it changes."""
+"""What distracts, by name: what moves behind the agent, its camera and its colours."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 import torch
 from torch import Tensor
 
-from envs import videos
+from envs import distracting, videos
+from envs.backdrops import Clips, Noise
 from envs.checks import check_choice
-from envs.renderer import Backdrop
+from envs.reafferent import Reafferent
+from envs.renderer import Scene
 from envs.videos import Bank
 
-DISTRACTIONS = ("none", "video", "agent", "noise")
+# In this order, which the seeds of their draws depend on.
+DISTRACTIONS = ("none", "video", "agent", "noise", "reafferent", *distracting.NAMES)
 WINDOWS = (32, 40, 64)  # InfoPower's levels, in pixels of a picture 64 wide
 AGENT_CLIPS, AGENT_LENGTH = 16, 100
 
@@ -20,107 +25,62 @@ AGENT_CLIPS, AGENT_LENGTH = 16, 100
 Recorder = Callable[[int, int, int], Tensor]
 
 
-class Clips:
-    """Play the clips of a bank behind each environment, to and fro, one frame a control step.
+class Distraction(Protocol):
+    """What changes the looks of N environments and nothing else; everything it draws is in its state.
 
-    An environment gets a new random clip and start at every episode and, if `change` is not 0, whenever `change`
-    control steps have passed. Draws come from a generator of its own, the same number in every call.
+    fields   what it reads of the physics beside what is drawn
     """
 
-    def __init__(self, bank: Bank, num_envs: int, change: int, seed: int) -> None:
-        self.bank, self.num_envs, self.change = bank, num_envs, change
-        self._starts = bank.lengths.cumsum(0) - bank.lengths  # (videos,) where each begins
-        self._periods = (2 * (bank.lengths - 1)).clamp(min=1)  # (videos,) to and fro; a still picture stays
-        self._generator = torch.Generator(bank.frames.device).manual_seed(seed)
-        self.clip, self.phase = self._draw()  # (N,) int64
-        self.age = torch.zeros_like(self.clip)  # (N,) control steps since the clip was drawn
+    fields: tuple[str, ...]
 
-    def advance(self, is_first: Tensor, steps: int) -> None:
-        """Move on by `steps` control steps; rows that begin an episode, is_first (N,) bool, get a new clip."""
-        age = self.age + steps
-        # The remainder is kept, so that with action repeat a clip still lasts `change` steps on average.
-        due = age >= self.change if self.change else torch.zeros_like(is_first)
-        self.age = torch.where(is_first, 0, torch.where(due, age - self.change, age))
-        clip, phase = self._draw()
-        renew = is_first | due
-        self.clip = torch.where(renew, clip, self.clip)
-        self.phase = torch.where(renew, phase, (self.phase + steps) % self._periods[self.clip])
+    def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
+        """Move on by `steps` control steps under actions (N, A) in [-1, 1], to physics that `poses` shows.
 
-    @property
-    def backdrop(self) -> Backdrop:
-        """What to show now."""
-        frame = torch.minimum(self.phase, self._periods[self.clip] - self.phase)
-        return Backdrop(self.bank.frames, (self._starts[self.clip] + frame).to(torch.int32))
+        Rows that begin an episode, is_first (N,) bool, begin anew; their actions are ignored.
+        """
+        ...
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return what is shown and what will be drawn; the bank itself is made again from its seed or folder."""
-        return {
-            "clip": self.clip.clone(),
-            "phase": self.phase.clone(),
-            "age": self.age.clone(),
-            "lengths": self.bank.lengths.clone(),
-            "generator": self._generator.get_state(),
-        }
+    def apply(self, scene: Scene) -> Scene:
+        """Return the scene as it looks now."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on exactly where `state` was taken; raises ValueError if the videos are not those of then."""
-        device = self.bank.frames.device
-        if not torch.equal(state["lengths"].to(device), self.bank.lengths):
-            raise ValueError("the videos have changed since this state was saved: their number or lengths differ")
-        for name in ("clip", "phase", "age"):
-            setattr(self, name, state[name].to(device, copy=True))
-        self._generator.set_state(state["generator"].cpu())
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        device = self.bank.frames.device
-        clip = torch.randint(len(self.bank.lengths), (self.num_envs,), generator=self._generator, device=device)
-        phase = torch.randint(2**31, (self.num_envs,), generator=self._generator, device=device)
-        return clip, phase % self._periods[clip]
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-class Noise:
-    """Show fresh uniform noise in every frame."""
+class Layers:
+    """Apply several distractions, one after the other."""
 
-    def __init__(self, window: int, num_envs: int, seed: int, device: torch.device) -> None:
-        self._shape = (num_envs, window, window, 3)
-        self._current = torch.arange(num_envs, dtype=torch.int32, device=device)
-        self._generator = torch.Generator(device).manual_seed(seed)
-        self._redraw()
+    def __init__(self, parts: dict[str, Distraction]) -> None:
+        self.parts = parts
+        self.fields = tuple(field for part in parts.values() for field in part.fields)
 
-    def advance(self, is_first: Tensor, steps: int) -> None:
-        """Draw the next frames; episodes make no difference."""
-        self._redraw()
+    def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
+        """Move all of them on."""
+        for part in self.parts.values():
+            part.advance(is_first, steps, action, poses)
 
-    @property
-    def backdrop(self) -> Backdrop:
-        """What to show now."""
-        return Backdrop(self._frames, self._current)
+    def apply(self, scene: Scene) -> Scene:
+        """Return the scene with all of them."""
+        for part in self.parts.values():
+            scene = part.apply(scene)
+        return scene
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the generator as it was before the present frames, which are drawn again when it is loaded."""
-        return {"generator": self._before}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all."""
+        return {name: part.state_dict() for name, part in self.parts.items()}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state` was taken."""
-        self._generator.set_state(state["generator"].cpu())
-        self._redraw()
-
-    def _redraw(self) -> None:
-        self._before = self._generator.get_state()
-        count = int(np.prod(self._shape))
-        # Eight bytes a draw: eight times faster than a byte a draw.
-        words = torch.randint(
-            -(2**63), 2**63 - 1, (-(-count // 8),), generator=self._generator, device=self._current.device
-        )
-        self._frames = words.view(torch.uint8)[:count].view(self._shape)
-
-
-Distraction = Clips | Noise
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
 
 
 def make(
     name: str,
     num_envs: int,
+    model: mujoco.MjModel | None = None,
     size: int = 64,
     window: int = 64,
     change: int = 50,
@@ -135,30 +95,71 @@ def make(
 
     `window` is in pixels of a picture 64 wide and grows with `size`. `split` says which videos: "train" and
     "held_out" have none in common. "video" reads `video_dir`, or generates its videos. "agent" plays what `record`
-    recorded with the clean renderer. `memory` bounds the videos in MiB.
+    recorded with the clean renderer. "reafferent" shows what the action makes of the background. "dcs-..." are the
+    Distracting Control Suite's, or one part of it; their video is the sky, and changes with the episode. The last two
+    need the `model`. `memory` bounds the videos in MiB.
     Raises ValueError for names and numbers that make no sense, and what `videos.from_folder` raises.
     """
+    suite = distracting.parts(name)
+    _check(name, suite, window, change, split, video_dir)
+    if name == "none":
+        return None
+    device, pixels = torch.device(device), round(window * size / 64)
+    seeds = np.random.SeedSequence([seed, DISTRACTIONS.index(name)]).generate_state(max(1, len(suite))).tolist()
+    if name == "noise":
+        return Noise(pixels, num_envs, seeds[0], device)
+    if name == "agent":
+        return Clips(_recorded(record, seed, split, pixels, device, memory), num_envs, change, seeds[0])
+    if name == "video":
+        bank = _bank(video_dir, split, seed, pixels, device, memory)
+        return Clips(bank, num_envs, change, seeds[0])
+    if model is None:
+        raise ValueError(f"the distraction {name!r} needs the task's model")
+    if name == "reafferent":
+        return Reafferent(pixels, num_envs, model.nu, [seed, videos.SPLITS.index(split)], device, memory)
+    level, layers = distracting.level(name), dict[str, Distraction]()
+    for part, own_seed in zip(suite, seeds, strict=True):
+        if part == "background":
+            # A face of the sky is twice as wide as the picture, which shows about half of it: our choice.
+            number, length = distracting.VIDEOS[level], distracting.LENGTH
+            bank = _bank(video_dir, split, seed, 2 * size, device, memory, number, length)
+            layers[part] = Clips(bank, num_envs, 0, own_seed, around=True)
+        else:
+            kind = distracting.Camera if part == "camera" else distracting.Colours
+            layers[part] = kind(model, num_envs, distracting.SCALES[level], own_seed, device)
+    return Layers(layers)
+
+
+def _check(
+    name: str, suite: tuple[str, ...], window: int, change: int, split: str, video_dir: str | Path | None
+) -> None:
+    """Raise ValueError, in one line, for what `make` cannot do."""
     check_choice("distraction", name, DISTRACTIONS)
     check_choice("video_split", split, videos.SPLITS)
     if window not in WINDOWS:
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
+    if window != max(WINDOWS) and suite:
+        raise ValueError(f"distraction_window {window} is not for {name!r}, which has the whole sky")
     if change < 0:
         raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
-    if video_dir is not None and name != "video":
-        raise ValueError(f"video_dir is read by the distraction 'video', not by {name!r}")
-    if name == "none":
-        return None
-    device, pixels = torch.device(device), round(window * size / 64)
-    own_seed = int(np.random.SeedSequence([seed, DISTRACTIONS.index(name)]).generate_state(1)[0])
-    if name == "noise":
-        return Noise(pixels, num_envs, own_seed, device)
-    if name == "agent":
-        bank = _recorded(record, seed, split, pixels, device, memory)
-    elif video_dir is not None:
-        bank = videos.from_folder(video_dir, split, pixels, device, memory)
-    else:
-        bank = videos.procedural(seed, split, pixels, device, memory=memory)
-    return Clips(bank, num_envs, change, own_seed)
+    if video_dir is not None and name != "video" and "background" not in suite:
+        raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")
+
+
+def _bank(
+    video_dir: str | Path | None,
+    split: str,
+    seed: int,
+    pixels: int,
+    device: torch.device,
+    memory: int,
+    number: int | None = None,
+    length: int = videos.LENGTH,
+) -> Bank:
+    """Read a user's videos, or generate some: `number` of them at most, all or as many as usual by default."""
+    if video_dir is not None:
+        return videos.from_folder(video_dir, split, pixels, device, memory, number)
+    return videos.procedural(seed, split, pixels, device, number or videos.CLIPS, length, memory)
 
 
 def _recorded(record: Recorder | None, seed: int, split: str, pixels: int, device: torch.device, memory: int) -> Bank:

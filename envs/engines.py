@@ -70,7 +70,7 @@ class CEngine:
     room: Mapping[str, int] = {}
 
     def __init__(
-        self, model: mujoco.MjModel, num_envs: int, threads: int, fields: Sequence[str], model_fields: Sequence[str]
+        self, model: mujoco.MjModel, num_envs: int, fields: Sequence[str], model_fields: Sequence[str], threads: int
     ) -> None:
         self.num_envs = num_envs
         # one MjData each, so that a step goes on from what the last one computed

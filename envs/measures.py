@@ -29,6 +29,7 @@ class Measures:
 
     def __init__(self, measures: Mapping[str, Measure], num_envs: int, device: torch.device) -> None:
         self.names = tuple(measures)
+        self.fields = tuple(field for measure in measures.values() for field in measure.fields)
         self._measures = tuple(measures.values())
         self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), device=device)
         self._count = torch.zeros(num_envs, 1, device=device)  # control steps

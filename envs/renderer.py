@@ -1,66 +1,35 @@
 """Pixels without a graphics library: MuJoCo Warp's ray caster, and video composited through exact segmentation."""
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, no_type_check
+from typing import NamedTuple
 
 import mujoco
 import mujoco_warp as mjw
+import numpy as np
 import torch
 import warp as wp
 from torch import Tensor
 
 from envs import warp_runtime
 from envs.checks import check_choice, check_positive
+from envs.compositing import Backdrop, composite
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
-BACKGROUNDS = ("sky", "sky+floor")
+BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
 
 
-class Backdrop(NamedTuple):
-    """Show `frames[current[n]]` behind environment n, in a centred window as large as the frames."""
+class Scene(NamedTuple):
+    """What N environments look like."""
 
-    frames: Tensor  # (frames, window, window, 3) uint8
-    current: Tensor  # (N,) int32
-
-
-@no_type_check  # a kernel is Warp, not Python
-@wp.kernel(enable_backward=False)
-def _composite(
-    packed: wp.array2d[wp.uint32],  # (N, size * size), bytes B, G, R, A
-    segmentation: wp.array2d[wp.vec2i],  # (N, size * size), geom or -1 in the first place
-    is_background: wp.array[wp.bool],  # (geoms,)
-    frames: wp.array4d[wp.uint8],  # (frames, window, window, 3)
-    current: wp.array[wp.int32],  # (N,)
-    size: int,
-    margin: int,  # pixels left of and above the window
-    window: int,  # 0: no video
-    image: wp.array4d[wp.uint8],  # (N, size, size, 3)
-):
-    n, pixel = wp.tid()
-    y = pixel // size
-    x = pixel - y * size
-    u = x - margin
-    v = y - margin
-    if u >= 0 and v >= 0 and u < window and v < window:
-        geom = segmentation[n, pixel][0]
-        background = geom < 0
-        if not background:
-            background = is_background[geom]
-        if background:
-            frame = current[n]
-            image[n, y, x, 0] = frames[frame, v, u, 0]
-            image[n, y, x, 1] = frames[frame, v, u, 1]
-            image[n, y, x, 2] = frames[frame, v, u, 2]
-            return
-    colour = packed[n, pixel]
-    image[n, y, x, 0] = wp.uint8((colour >> wp.uint32(16)) & wp.uint32(255))
-    image[n, y, x, 1] = wp.uint8((colour >> wp.uint32(8)) & wp.uint32(255))
-    image[n, y, x, 2] = wp.uint8(colour & wp.uint32(255))
+    poses: Mapping[str, Tensor]  # name in KINEMATICS -> (N, ...) of any floating type; more names do no harm
+    backdrop: Backdrop | None = None
+    colours: Tensor | None = None  # (N, materials, 3) in [0, 1]; None: the model's
 
 
 @dataclass(frozen=True)
@@ -71,15 +40,18 @@ class _Shard:
     data: mjw.Data
     context: mjw.RenderContext
     poses: dict[str, Tensor]  # float32 views of `data`
+    colours: Tensor  # (n, materials, 4), a view of the model that `trace` draws
+    trace: warp_runtime.Graph  # cast the rays
 
 
 class Renderer:
     """Render N environments of one model, each from its own poses, as NHWC uint8.
 
-    `background` names what a video replaces: "sky" is where the ray meets nothing, "sky+floor" adds planes.
+    `background` names what a video replaces: "sky" is where the ray meets nothing, "sky+floor" adds planes, "sky+grid"
+    adds what has dm_control's floor material, `grid`. Of the floor that a video replaces, `opacity` stays.
     Outside the video's window the picture is the clean one. `quality` adds shadows and supersampling, for people.
     On the CPU the environments are shared among `threads` (default: one a core); threads share nothing, so their
-    number does not change a pixel. On CUDA the work is queued on torch's current stream.
+    number does not change a pixel. On CUDA the work is queued on torch's current stream, and nothing waits for it.
     """
 
     def __init__(
@@ -87,9 +59,10 @@ class Renderer:
         model: mujoco.MjModel,
         num_envs: int,
         size: int = 64,
+        background: str = "sky+floor",
+        opacity: float = 0.0,
         camera: int = 0,
         device: torch.device | str = "cpu",
-        background: str = "sky+floor",
         threads: int | None = None,
         quality: bool = False,
     ) -> None:
@@ -100,11 +73,11 @@ class Renderer:
         warp_runtime.start()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self._model, self._camera, self._quality = model, camera, quality
-        planes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)
-        self._background = planes & (background == "sky+floor")  # (geoms,)
+        self._opacity = np.where(floor(model, background), np.float32(opacity), np.float32(1))  # (geoms,)
         with warp_runtime.scope(self.device):
             self._mjw_model = mjw.put_model(model)
-            self._is_background: wp.array = wp.array(self._background, dtype=wp.bool)
+            self._geom_opacity: wp.array = wp.array(self._opacity, dtype=wp.float32)
+        self._colours = torch.from_numpy(model.mat_rgba).to(self.device, copy=True)  # (materials, 4)
         count = 1
         if self.device.type == "cpu":
             count = max(1, min(threads or os.cpu_count() or 1, num_envs // SMALLEST_SHARD))
@@ -117,21 +90,22 @@ class Renderer:
             torch.zeros(num_envs, dtype=torch.int32, device=self.device),
         )
 
-    def render(self, kinematics: Mapping[str, Tensor], video: Backdrop | None = None) -> Tensor:
-        """Draw every environment -> (N, size, size, 3) uint8, a new tensor.
-
-        `kinematics` holds the engine's poses under the names of KINEMATICS, (N, ...) of any floating type.
-        """
-        window = 0 if video is None else video.frames.shape[1]
-        if window > self.size:
+    def render(
+        self, poses: Mapping[str, Tensor], backdrop: Backdrop | None = None, colours: Tensor | None = None
+    ) -> Tensor:
+        """Draw every environment -> (N, size, size, 3) uint8, a new tensor. The arguments are a Scene's."""
+        video = backdrop or self._no_video
+        window = 0 if backdrop is None else video.frames.shape[1]
+        if window > self.size and not video.around:
             raise ValueError(f"a video {window} pixels wide does not fit into a picture of {self.size}")
-        backdrop = video or self._no_video
         image = torch.empty(self.num_envs, self.size, self.size, 3, dtype=torch.uint8, device=self.device)
         with warp_runtime.scope(self.device):
-            shards = self._prepare(covered=window == self.size)
+            shards = self._prepare(covered=video.around or window == self.size)
 
             def draw(shard: _Shard) -> None:
-                self._draw(shard, kinematics, backdrop, window, image)
+                self._pose(shard, poses, colours)
+                shard.trace()
+                self._composite(shard, video, window, image)
 
             if self._pool is None:
                 draw(shards[0])
@@ -144,27 +118,32 @@ class Renderer:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _draw(
-        self, shard: _Shard, kinematics: Mapping[str, Tensor], video: Backdrop, window: int, image: Tensor
-    ) -> None:
-        for name, poses in shard.poses.items():
-            poses.copy_(kinematics[name][shard.rows].reshape(poses.shape))
-        mjw.refit_bvh(self._mjw_model, shard.data, shard.context)
-        mjw.render(self._mjw_model, shard.data, shard.context)
+    def _pose(self, shard: _Shard, poses: Mapping[str, Tensor], colours: Tensor | None) -> None:
+        for name, values in shard.poses.items():
+            values.copy_(poses[name][shard.rows].reshape(values.shape))
+        if colours is None:
+            shard.colours.copy_(self._colours)
+        else:
+            shard.colours[..., :3].copy_(colours[shard.rows])
+
+    def _composite(self, shard: _Shard, video: Backdrop, window: int, image: Tensor) -> None:
         wp.launch(
-            _composite,
+            composite,
             dim=(shard.rows.stop - shard.rows.start, self.size * self.size),
             inputs=[
                 shard.context.rgb_data,
                 shard.context.seg_data,
-                self._is_background,
-                wp.from_torch(video.frames),
+                self._geom_opacity,
+                wp.from_torch(video.frames.flatten(1, 2), dtype=wp.vec3ub),
                 wp.from_torch(video.current[shard.rows]),
+                shard.context.ray,
+                shard.data.cam_xmat,
+                self._camera,
                 self.size,
-                (self.size - window) // 2,
                 window,
+                video.around,
             ],
-            outputs=[wp.from_torch(image[shard.rows])],
+            outputs=[wp.from_torch(image[shard.rows].flatten(1, 2), dtype=wp.vec3ub)],
         )
 
     def _prepare(self, covered: bool) -> list[_Shard]:
@@ -175,7 +154,9 @@ class Renderer:
 
     def _make_shard(self, rows: slice, covered: bool) -> _Shard:
         num_envs = rows.stop - rows.start
-        data = mjw.make_data(self._model, nworld=num_envs)
+        data = mjw.make_data(self._model, nworld=num_envs, nconmax=0, njmax=0)
+        colours = self._colours.float().repeat(num_envs, 1, 1)  # (n, materials, 4)
+        model = dataclasses.replace(self._mjw_model, mat_rgba=wp.from_torch(colours, dtype=wp.vec4))
         context = mjw.create_render_context(
             self._model,
             nworld=num_envs,
@@ -190,11 +171,24 @@ class Renderer:
             use_shadows=self._quality,
             samples_per_pixel=2 if self._quality else 1,
         )
-        # Compile and build here, on one thread; the render threads then only launch.
-        mjw.refit_bvh(self._mjw_model, data, context)
-        mjw.render(self._mjw_model, data, context)
-        return _Shard(rows, data, context, {name: wp.to_torch(getattr(data, name)) for name in KINEMATICS})
+
+        def trace() -> None:
+            mjw.refit_bvh(model, data, context)
+            mjw.render(model, data, context)
+
+        graph = warp_runtime.Graph(trace, self.device)
+        graph()  # compile and build here, on one thread; the render threads then only launch
+        poses = {name: wp.to_torch(getattr(data, name)) for name in KINEMATICS}
+        return _Shard(rows, data, context, poses, colours, graph)
 
     def _has_textures_in_front(self) -> bool:
-        materials = self._model.geom_matid[~self._background]
+        materials = self._model.geom_matid[self._opacity > 0]
         return bool((self._model.mat_texid[materials[materials >= 0]] >= 0).any())
+
+
+def floor(model: mujoco.MjModel, background: str) -> np.ndarray:
+    """Say which geoms a background replaces beside the sky: (geoms,) bool."""
+    if background == "sky+floor":
+        return model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)
+    grid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_MATERIAL, "grid") if background == "sky+grid" else -1
+    return (model.geom_matid == grid) & (grid >= 0)

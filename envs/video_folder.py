@@ -15,15 +15,15 @@ FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 HELD_OUT_SHARE = 5  # one video in five is held out, at least one
 
 
-def read(folder: str | Path, split: str, size: int, limit: int) -> list[Tensor]:
-    """Read the videos of one split -> one (frames, size, size, 3) uint8 for each.
+def read(folder: str | Path, split: str, size: int, limit: int, number: int | None = None) -> list[Tensor]:
+    """Read the videos of one split, or its first `number` -> one (frames, size, size, 3) uint8 for each.
 
     A video is a file, or a subfolder of images in the order of their names. Frames are cropped to their central
     square and averaged down. Raises FileNotFoundError where there is no folder, ValueError where there are fewer than
     two videos (they could not be split), where one cannot be read, and as soon as they exceed `limit` bytes.
     """
     videos, total = [], 0
-    for path in choose(folder, split):
+    for path in choose(folder, split)[:number]:
         frames = []
         for frame in _frames(path, size):
             frames.append(torch.from_numpy(frame))

@@ -62,9 +62,11 @@ def equal(clips: int, length: int, size: int, device: torch.device, memory: int 
     return Bank(frames, torch.full((clips,), length, device=device))
 
 
-def from_folder(folder: str | Path, split: str, size: int, device: torch.device, memory: int = MEMORY) -> Bank:
+def from_folder(
+    folder: str | Path, split: str, size: int, device: torch.device, memory: int = MEMORY, number: int | None = None
+) -> Bank:
     """Read the videos of a folder that belong to `split`; see `video_folder.read` for what it accepts and refuses."""
-    videos = video_folder.read(folder, split, size, memory * 2**20)
+    videos = video_folder.read(folder, split, size, memory * 2**20, number)
     return Bank(torch.cat(videos).to(device), torch.tensor([len(video) for video in videos], device=device))
 
 

@@ -79,9 +79,9 @@ class WarpEngine:
         self,
         model: mujoco.MjModel,
         num_envs: int,
-        device: torch.device,
         fields: Sequence[str],
         model_fields: Sequence[str],
+        device: torch.device,
         contacts: int | None = None,
         constraints: int | None = None,
         deterministic: bool = False,
@@ -120,7 +120,7 @@ class WarpEngine:
         self._control_steps: dict[int, warp_runtime.Graph] = {}  # by their number of substeps
         self._taking = warp_runtime.Graph(self._launch_taking, device)
         self._reading = warp_runtime.Graph(self._launch_reading, device)
-        self._taking()
+        self._run(self._taking)
 
     def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
         """See `Engine`. All worlds are stepped; those outside the mask are put back."""
@@ -129,14 +129,14 @@ class WarpEngine:
         self._ctrl.copy_(ctrl)
         if substeps not in self._control_steps:
             self._control_steps[substeps] = warp_runtime.Graph(partial(self._launch_step, substeps), self.device)
-        self._control_steps[substeps]()
+        self._run(self._control_steps[substeps])
         if rows is not None:
             self._take(state, others)
             self._sensors.copy_(torch.where(others.unsqueeze(1), sensors, self._sensors))
 
     def state(self) -> Tensor:
         """See `Engine`."""
-        self._reading()
+        self._run(self._reading)
         return self._given_.clone()
 
     def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: Mapping[str, np.ndarray]) -> None:
@@ -166,7 +166,11 @@ class WarpEngine:
         """Put the worlds where the mask (N,) is set into states (N, S); the others stay, with all their fields."""
         self._given_.copy_(state)
         self._taken_.copy_(rows)
-        self._taking()
+        self._run(self._taking)
+
+    def _run(self, graph: warp_runtime.Graph) -> None:
+        with warp_runtime.scope(self.device):
+            graph()
 
     def _launch_step(self, substeps: int) -> None:
         if self._runge_kutta:

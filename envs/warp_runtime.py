@@ -12,6 +12,8 @@ import warp as wp
 
 log = logging.getLogger(__name__)
 
+GRAPHS = ("cuda",)  # devices on which launches are recorded once; Warp can do it on "cpu", too, where it gains nothing
+
 
 class Notices:
     """What Warp has to say, but for its banner: which kernels it had to compile, on one line of a terminal."""
@@ -64,40 +66,35 @@ def scope(device: torch.device) -> AbstractContextManager:
 
 
 class Graph:
-    """A fixed sequence of kernel launches: one CUDA graph where there is CUDA, the launches themselves elsewhere.
+    """A fixed sequence of kernel launches, which CUDA takes as one graph.
 
-    The first run compiles what it needs, the second is captured; the arrays that they work on are fixed from then on.
-    `forget` it when one of them is replaced by another array: the next run captures anew.
+    The first run compiles what it needs, and is recorded; the arrays that it works on are fixed from then on. `forget`
+    it when one of them is replaced by another array: the next run is recorded anew.
     """
 
     def __init__(self, launch: Callable[[], None], device: torch.device) -> None:
         self._launch, self._device = launch, device
-        self._compiled = False
         self._graph: wp.Graph | None = None
 
     def __call__(self) -> None:
-        """Run it once, in the order of torch's stream, without waiting for the device."""
-        with scope(self._device):
-            if self._device.type == "cpu" or not self._compiled:
-                self._launch()
-                self._compiled = True
-                return
-        if self._graph is None:
-            self._graph = self._capture()
-        with scope(self._device):
-            wp.capture_launch(self._graph)
+        """Run it once, inside a `scope`, without waiting for the device."""
+        if self._graph is not None:
+            return wp.capture_launch(self._graph)
+        self._launch()
+        if self._device.type in GRAPHS:
+            self._graph = self._record()
 
     def forget(self) -> None:
-        """Let the next run capture anew."""
+        """Let the next run be recorded anew."""
         self._graph = None
 
-    def _capture(self) -> wp.Graph:
-        torch.cuda.synchronize(self._device)
+    def _record(self) -> wp.Graph:
+        # Not on torch's stream: CUDA cannot capture its default one.
+        stream = wp.Stream() if self._device.type == "cuda" else None
         collecting = gc.isenabled()
         gc.disable()  # what is collected meanwhile would be freed inside the graph
         try:
-            # on Warp's own stream: CUDA cannot capture torch's default one
-            with wp.ScopedDevice(wp.device_from_torch(self._device)), wp.ScopedCapture() as capture:
+            with wp.ScopedStream(stream), wp.ScopedCapture(stream=stream) as capture:
                 self._launch()
         finally:
             if collecting:

@@ -30,7 +30,7 @@ def test_tasks_compute_where_their_context_is(name: str) -> None:
     place(task, meta, torch.float32)
     reads = list(task.measures.values())
     fields = {*task.fields, *(field for measure in reads for field in measure.fields)}
-    on_cpu = CEngine(task.model, 3, 1, tuple(fields), task.model_fields).fields
+    on_cpu = CEngine(task.model, 3, tuple(fields), task.model_fields, 1).fields
     context = {field: view.to(meta, torch.float32) for field, view in on_cpu.items()}
     with NoLists():
         observation, reward = task.observe(context), task.reward(context)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from envs import distractions
-from envs.distractions import Clips
+from envs.backdrops import Clips
+from envs.renderer import Scene
 from envs.videos import Bank
 
 LENGTHS = (3, 1, 5)
@@ -31,13 +32,18 @@ def nobody(count: int) -> Tensor:
     return torch.zeros(count, dtype=torch.bool)
 
 
+def advance(made: distractions.Distraction, is_first: Tensor, steps: int) -> None:
+    """Move on what looks neither at actions nor at poses."""
+    made.advance(is_first, steps, torch.zeros(len(is_first), 1), {})
+
+
 def test_a_clip_plays_to_and_fro() -> None:
     clips = Clips(numbered_bank((4,)), 1, change=0, seed=0)
     clips.phase = torch.tensor([0])
     frames = []
     for _ in range(9):
         frames.append(shown(clips)[1].item())
-        clips.advance(nobody(1), 1)
+        advance(clips, nobody(1), 1)
     assert frames == [0, 1, 2, 3, 2, 1, 0, 1, 2]
 
 
@@ -47,21 +53,21 @@ def test_action_repeat_skips_frames() -> None:
     frames = []
     for _ in range(4):
         frames.append(shown(clips)[1].item())
-        clips.advance(nobody(1), 2)
+        advance(clips, nobody(1), 2)
     assert frames == [1, 3, 1, 1]  # phases 1, 3, 5, 7 of 0 1 2 3 2 1 | 0 1 2 3 2 1
 
 
 def test_a_still_picture_stays() -> None:
     clips = Clips(numbered_bank((1,)), 2, change=3, seed=0)
     for _ in range(7):
-        clips.advance(nobody(2), 1)
+        advance(clips, nobody(2), 1)
         assert shown(clips)[1].tolist() == [0, 0]
 
 
 def test_frames_never_leave_their_clip() -> None:
     clips = Clips(numbered_bank(), 101, change=13, seed=1)
     for _ in range(29):
-        clips.advance(nobody(101), 1)
+        advance(clips, nobody(101), 1)
         clip, _ = shown(clips)
         assert torch.equal(clip, clips.clip)
     assert set(clips.clip.tolist()) == {0, 1, 2}
@@ -73,7 +79,7 @@ def test_a_new_video_comes_every_fifty_control_steps(steps: int, expected: list[
     clips = Clips(numbered_bank(tuple([2] * 255)), 7, change=50, seed=2)
     changes, before = [], clips.clip
     for call in range(1, expected[-1] + 3):
-        clips.advance(nobody(7), steps)
+        advance(clips, nobody(7), steps)
         if not torch.equal(clips.clip, before):
             changes.append(call)
         before = clips.clip
@@ -83,10 +89,10 @@ def test_a_new_video_comes_every_fifty_control_steps(steps: int, expected: list[
 def test_an_episode_brings_a_new_video_to_its_row_alone_and_starts_its_count() -> None:
     clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=10, seed=3)
     for _ in range(7):
-        clips.advance(nobody(5), 1)
+        advance(clips, nobody(5), 1)
     before = clips.clip
     first = torch.tensor([False, True, False, False, True])
-    clips.advance(first, 1)
+    advance(clips, first, 1)
     assert ((clips.clip != before) == first).all()
     assert clips.age.tolist() == [8, 0, 8, 8, 0]
 
@@ -95,9 +101,9 @@ def test_every_episode_means_no_change_in_between() -> None:
     clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=0, seed=3)
     before = clips.clip
     for _ in range(211):
-        clips.advance(nobody(5), 4)
+        advance(clips, nobody(5), 4)
     assert torch.equal(clips.clip, before)
-    clips.advance(~nobody(5), 4)
+    advance(clips, ~nobody(5), 4)
     assert not torch.equal(clips.clip, before)
 
 
@@ -123,16 +129,16 @@ def test_a_saved_state_goes_on_bit_for_bit(name: str) -> None:
     one, other = make(), make()
     first = torch.tensor([False, False, True, False, False])
     for _ in range(7):
-        one.advance(first, 2)
+        advance(one, first, 2)
     file = io.BytesIO()
     torch.save(one.state_dict(), file)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
     for _ in range(11):
-        for mine, its in zip(one.backdrop, other.backdrop, strict=True):
-            assert torch.equal(mine, its)
-        one.advance(first, 2)
-        other.advance(first, 2)
+        mine, its = (made.apply(Scene({})).backdrop for made in (one, other))
+        assert torch.equal(mine.frames, its.frames) and torch.equal(mine.current, its.current)
+        advance(one, first, 2)
+        advance(other, first, 2)
 
 
 def test_a_state_of_other_videos_is_refused() -> None:
@@ -147,7 +153,7 @@ def test_the_global_generators_are_left_alone(name: str) -> None:
     np.random.seed(1)
     made = distractions.make(name, 3, size=8, seed=5, record=recorder)
     assert made is not None
-    made.advance(nobody(3), 1)
+    advance(made, nobody(3), 1)
     drawn = torch.rand(1), np.random.rand()
     torch.manual_seed(1)
     np.random.seed(1)
@@ -158,7 +164,7 @@ def test_noise_is_fresh_uniform_and_each_environments_own() -> None:
     noise = distractions.make("noise", 3, size=37, seed=1)
     assert noise is not None
     first = noise.backdrop.frames.clone()
-    noise.advance(nobody(3), 1)
+    advance(noise, nobody(3), 1)
     second = noise.backdrop.frames
     assert first.shape == (3, 37, 37, 3) and first.dtype == torch.uint8
     assert noise.backdrop.current.tolist() == [0, 1, 2]
@@ -196,11 +202,22 @@ def test_none_is_none() -> None:
     ("name", "options", "message"),
     [
         ("vidio", {}, "unknown distraction 'vidio': did you mean 'video'?"),
-        ("xyz", {}, "unknown distraction 'xyz': choose one of none, video, agent, noise"),
+        ("xyz", {}, "unknown distraction 'xyz': choose one of " + ", ".join(distractions.DISTRACTIONS)),
+        ("dcs-hrad", {}, "unknown distraction 'dcs-hrad': did you mean 'dcs-hard'?"),
+        ("dcs-easy-color", {}, "unknown distraction 'dcs-easy-color': did you mean 'dcs-easy-colour'?"),
+        ("reaferent", {}, "unknown distraction 'reaferent': did you mean 'reafferent'?"),
+        ("dcs-easy", {"window": 32}, "distraction_window 32 is not for 'dcs-easy', which has the whole sky"),
+        (
+            "dcs-hard-camera",
+            {"video_dir": "films"},
+            "video_dir is for 'video' and for backgrounds of 'dcs-...', not for 'dcs-hard-camera'",
+        ),
+        ("dcs-hard", {}, "the distraction 'dcs-hard' needs the task's model"),
+        ("reafferent", {}, "the distraction 'reafferent' needs the task's model"),
         ("video", {"window": 33}, "distraction_window must be one of 32, 40, 64, got 33"),
         ("video", {"split": "test"}, "unknown video_split 'test': choose one of train, held_out"),
         ("video", {"change": -1}, "video_change must be 0 (every episode) or a number of control steps, got -1"),
-        ("noise", {"video_dir": "films"}, "video_dir is read by the distraction 'video', not by 'noise'"),
+        ("noise", {"video_dir": "films"}, "video_dir is for 'video' and for backgrounds of 'dcs-...', not for 'noise'"),
         ("agent", {}, "the distraction 'agent' needs a recorder of the task"),
     ],
 )

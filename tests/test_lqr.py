@@ -32,7 +32,7 @@ def test_episodes_end_where_dm_controls_do(name: str) -> None:
             environment.physics.data.qpos[:], environment.physics.data.qvel[:] = np.split(size * direction, 2)
         state[:] = environment.physics.get_state(STATE)
         ended.append(environment.task.get_termination(environment.physics) == 0)
-    engine = CEngine(task.model, len(sizes), 2, task.fields, ())
+    engine = CEngine(task.model, len(sizes), task.fields, (), 2)
     engine.set_state(np.arange(len(sizes)), states, {})
     assert task.terminal(engine.fields).tolist() == ended == [True, True, False, False]
 
@@ -46,7 +46,7 @@ def test_optimal_control_costs_what_dm_controls_solver_says_and_stays_in_bounds(
     """
     hessian, gain, _ = (torch.as_tensor(found) for found in lqr_solver.solve(dm_controls(name)))
     task = lqr.TASKS[name]()
-    engine = CEngine(task.model, N, 2, task.fields, ())
+    engine = CEngine(task.model, N, task.fields, (), 2)
     engine.set_state(np.arange(N), *Resets(task, N, 2, seed=5).take(N))
 
     def to_come() -> Tensor:

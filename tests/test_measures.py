@@ -40,7 +40,7 @@ def bodies(qpos: Sequence[Sequence[float]], qvel: Sequence[Sequence[float]] | No
         data.qpos[:], data.qvel[:] = position, velocity
         mujoco.mj_getState(MODEL, data, state, STATE)
     fields = ("qpos", "qvel", "xpos", "xmat", "geom_xpos", "geom_xmat")
-    engine = CEngine(MODEL, len(qpos), 1, fields, ())
+    engine = CEngine(MODEL, len(qpos), fields, (), 1)
     engine.set_state(np.arange(len(qpos)), states, {})
     return engine.fields
 
@@ -149,7 +149,7 @@ def test_every_task_has_a_few_measures_of_finite_numbers(name: str) -> None:
     task, num_envs = TASKS[name](), 5
     assert 2 <= len(task.measures) <= 9
     fields = {*task.fields, *(field for measure in task.measures.values() for field in measure.fields)}
-    physics = CEngine(task.model, num_envs, 1, tuple(fields), task.model_fields)
+    physics = CEngine(task.model, num_envs, tuple(fields), task.model_fields, 1)
     physics.set_state(np.arange(num_envs), *Resets(task, num_envs, 1, seed=3).take(num_envs))
     followed, everywhere = Measures(task.measures, num_envs, CPU), torch.ones(num_envs, dtype=torch.bool)
     random = np.random.default_rng(7)

@@ -74,7 +74,7 @@ def copy_to_engine(engine: CEngine, environments: list[Environment]) -> None:
 def test_steps_as_dm_control(name: str) -> None:
     """Equal bit for bit, but where numbers are added in another order or logarithms are another library's."""
     task = TASKS[name]()
-    engine = CEngine(task.model, NUM_ENVS, 2, task.fields, task.model_fields)
+    engine = CEngine(task.model, NUM_ENVS, task.fields, task.model_fields, 2)
     environments = [dm_control(name, seed) for seed in range(NUM_ENVS)]
     begun = [environment.reset() for environment in environments]
     assert task.model.nu == environments[0].action_spec().shape[0]
@@ -115,7 +115,7 @@ def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
 def test_rewards_anywhere_as_dm_controls(name: str) -> None:
     task, environment, random = TASKS[name](), dm_control(name, 2), np.random.default_rng(7)
     poses = fewer(name, POSES)
-    engine = CEngine(task.model, poses, 2, task.fields, task.model_fields)
+    engine = CEngine(task.model, poses, task.fields, task.model_fields, 2)
     states, rewards, parameters = [], [], {field: [] for field in engine.parameters}
     for k in range(poses):
         if k % 10 == 0:

@@ -60,7 +60,7 @@ def test_each_environment_stands_on_its_own_ground() -> None:
 def test_new_ground_of_one_environment_is_not_the_others() -> None:
     """Rangefinders of three environments that hang in the air, the middle one over a plateau that rises."""
     task = TASKS["quadruped_escape"]()
-    engine = CEngine(task.model, 3, 2, task.fields, task.model_fields)
+    engine = CEngine(task.model, 3, task.fields, task.model_fields, 2)
     states, parameters = Resets(task, 3, 2, seed=0).take(3)
     engine.set_state(np.arange(3), states, parameters)
     before = task.observe(engine.fields)
@@ -88,7 +88,7 @@ def test_a_saved_state_goes_on_on_its_own_ground() -> None:
 def test_all_feet_touch_the_ground_where_it_stands(height: float, touching: float) -> None:
     task = TASKS["quadruped_walk"]()
     feet = [measure for name, measure in task.measures.items() if name.endswith("_contact")]
-    engine = CEngine(task.model, 1, 1, (*task.fields, "qpos"), task.model_fields)
+    engine = CEngine(task.model, 1, (*task.fields, "qpos"), task.model_fields, 1)
     draws = Draws(task.model, 1, 1, ())
     draws["qpos"][:, :7] = (0, 0, height, *UPRIGHT)
     engine.set_state(np.arange(1), draws.batch.state, {})

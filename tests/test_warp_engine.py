@@ -23,8 +23,8 @@ class Pair:
     def __init__(self, name: str, **options: object) -> None:
         self.task, self.warp_task = TASKS[name](), TASKS[name]()
         fields = (*self.task.fields, "qpos", "qvel", "sensordata")
-        self.c = CEngine(self.task.model, N, 1, fields, self.task.model_fields)
-        self.warp = WarpEngine(self.task.model, N, CPU, fields, self.task.model_fields, **options)
+        self.c = CEngine(self.task.model, N, fields, self.task.model_fields, 1)
+        self.warp = WarpEngine(self.task.model, N, fields, self.task.model_fields, CPU, **options)
         place(self.warp_task, CPU, torch.float32)
         self.rows = np.arange(N)
         self.starts = Resets(self.task, N, 1, 0).take(N)
@@ -168,7 +168,7 @@ def test_the_deterministic_option_reaches_the_model() -> None:
 
 def test_matrices_have_mujocos_shape() -> None:
     model = TASKS["walker_walk"]().model
-    engine = WarpEngine(model, 3, CPU, ("xmat", "geom_xmat", "xpos", "subtree_com"), ())
+    engine = WarpEngine(model, 3, ("xmat", "geom_xmat", "xpos", "subtree_com"), (), CPU)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     for name, values in engine.fields.items():

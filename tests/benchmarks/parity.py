@@ -101,7 +101,7 @@ def step_c(name: str, trajectory: Trajectory) -> Stepped:
     """Step all states with C MuJoCo."""
     task, count = TASKS[name](), len(trajectory.states)
     fields = (*task.fields, "ncon", "nefc")
-    engine = CEngine(task.model, count, os.cpu_count() or 1, fields, task.model_fields)
+    engine = CEngine(task.model, count, fields, task.model_fields, os.cpu_count() or 1)
     set_states(engine, trajectory)
     action, c, contacts, rows = torch.from_numpy(np.stack(trajectory.actions)), engine.fields, [], 0
     for _ in range(task.substeps):
@@ -114,7 +114,7 @@ def step_c(name: str, trajectory: Trajectory) -> Stepped:
 def step_warp(name: str, trajectory: Trajectory, device: torch.device) -> Stepped:
     """Step all states with MuJoCo Warp."""
     task, count = TASKS[name](), len(trajectory.states)
-    engine = WarpEngine(task.model, count, device, task.fields, task.model_fields, **ROOMY)
+    engine = WarpEngine(task.model, count, task.fields, task.model_fields, device, **ROOMY)
     place(task, device, torch.float32)
     set_states(engine, trajectory)
     action, c, contacts, rows = torch.from_numpy(np.stack(trajectory.actions)).float(), engine.fields, [], 0
