@@ -53,7 +53,7 @@ class Camera:
     """
 
     fields: tuple[str, ...] = ("subtree_com",)
-    _STATE = ("_start", "_place", "_velocity", "_roll", "_spin", "_aim")
+    _state = ("start", "place", "velocity", "roll", "spin", "aim")
 
     def __init__(
         self, model: mujoco.MjModel, num_envs: int, scale: float, seed: int, device: torch.device, camera: int = 0
@@ -62,9 +62,9 @@ class Camera:
         self._follows = model.cam_mode[camera] != int(mujoco.mjtCamLight.mjCAMLIGHT_FIXED)
         self._overhead = model.cam_mat0[camera, 8] > 0.999  # looks straight down, as reacher's does
         self._generator = torch.Generator(device).manual_seed(seed)
-        self._start = torch.zeros(num_envs, 3, device=device)  # radius, azimuth, polar angle of the model's camera
-        self._place, self._velocity, self._aim = (torch.zeros_like(self._start) for _ in range(3))
-        self._roll, self._spin = torch.zeros(2, num_envs, device=device)
+        self.start = torch.zeros(num_envs, 3, device=device)  # radius, azimuth, polar angle of the model's camera
+        self.place, self.velocity, self.aim = (torch.zeros_like(self.start) for _ in range(3))
+        self.roll, self.spin = torch.zeros(2, num_envs, device=device)
 
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
         """Walk on by `steps` control steps, at least one; rows that begin an episode do so from a new place."""
@@ -75,12 +75,12 @@ class Camera:
         heading = self._normal(self._num_envs, 3)
         speed = 0.4 * self._scale * share[:, 3:4]
         begun = {
-            "_start": start,
-            "_aim": aim,
-            "_place": low + (high - low) * share[:, :3],
-            "_velocity": speed * heading / heading.norm(dim=1, keepdim=True),
-            "_roll": math.pi / 2 * self._scale * (2 * share[:, 4] - 1),
-            "_spin": math.pi / 50 * self._scale * (2 * share[:, 5] - 1),
+            "start": start,
+            "aim": aim,
+            "place": low + (high - low) * share[:, :3],
+            "velocity": speed * heading / heading.norm(dim=1, keepdim=True),
+            "roll": math.pi / 2 * self._scale * (2 * share[:, 4] - 1),
+            "spin": math.pi / 50 * self._scale * (2 * share[:, 5] - 1),
         }
         for name, value in begun.items():
             old = getattr(self, name)
@@ -91,10 +91,10 @@ class Camera:
     def apply(self, scene: Scene) -> Scene:
         """Return the scene as this camera sees it."""
         _, aim, centre = self._model_camera(scene.poses)
-        eye = centre + cartesian(self._place)
-        gaze = (aim if self._follows else self._aim) - eye
+        eye = centre + cartesian(self.place)
+        gaze = (aim if self._follows else self.aim) - eye
         gaze = gaze / gaze.norm(dim=1, keepdim=True)
-        turn = roll(self._roll)
+        turn = roll(self.roll)
         axes = (turned_down(gaze) if self._overhead else level_with(gaze)) @ turn  # (N, 3, 3)
         cam_xpos, cam_xmat = scene.poses["cam_xpos"].clone(), scene.poses["cam_xmat"].clone()
         cam_xpos[:, self._camera] = eye.to(cam_xpos.dtype)
@@ -103,31 +103,31 @@ class Camera:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return where the cameras are, how they move, and what will be drawn."""
-        return {name: getattr(self, name).clone() for name in self._STATE} | {"generator": self._generator.get_state()}
+        return {name: getattr(self, name).clone() for name in self._state} | {"generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where `state` was taken."""
-        for name in self._STATE:
+        for name in self._state:
             setattr(self, name, state[name].to(self._device, copy=True))
         self._generator.set_state(state["generator"].cpu())
 
     def _walk(self) -> None:
         """Take one control step."""
-        scale, pace = self._scale, self._start[:, :1] / 4  # (N, 1) cameras near the agent are slower
-        velocity = self._velocity + 0.1 * scale * pace * self._normal(self._num_envs, 3)
+        scale, pace = self._scale, self.start[:, :1] / 4  # (N, 1) cameras near the agent are slower
+        velocity = self.velocity + 0.1 * scale * pace * self._normal(self._num_envs, 3)
         most = 0.4 * scale * pace
         velocity = velocity * (most / velocity.norm(dim=1, keepdim=True)).clamp(max=1)
-        before = cartesian(self._place)
+        before = cartesian(self.place)
         after = spherical(before + velocity)
         # An azimuth is the same with another turn: the one nearest to the start.
-        azimuth = self._start[:, 1] + torch.remainder(after[:, 1] - self._start[:, 1] + math.pi, 2 * math.pi) - math.pi
+        azimuth = self.start[:, 1] + torch.remainder(after[:, 1] - self.start[:, 1] + math.pi, 2 * math.pi) - math.pi
         after[:, 1] = azimuth
-        self._place = after.clamp(*self._limits(self._start))
-        self._velocity = cartesian(self._place) - before
-        spin = self._spin + math.pi / 300 * scale * self._normal(self._num_envs)
+        self.place = after.clamp(*self._limits(self.start))
+        self.velocity = cartesian(self.place) - before
+        spin = self.spin + math.pi / 300 * scale * self._normal(self._num_envs)
         spin = spin.clamp(-math.pi / 50 * scale, math.pi / 50 * scale)
-        turned = (self._roll + spin).clamp(-math.pi / 2 * scale, math.pi / 2 * scale)
-        self._spin, self._roll = turned - self._roll, turned
+        turned = (self.roll + spin).clamp(-math.pi / 2 * scale, math.pi / 2 * scale)
+        self.spin, self.roll = turned - self.roll, turned
 
     def _limits(self, start: Tensor) -> tuple[Tensor, Tensor]:
         """Say how near, far, and to which sides the cameras may go: (N, 3) each."""

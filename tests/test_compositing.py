@@ -1,0 +1,141 @@
+"""Skies, half-transparent floors and colours against MuJoCo Warp's own sky and pictures worked by hand; CUDA."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from test_renderer import SPHERE, is_sentinel, poses, random_states, sentinel, shifted_spheres
+from torch import Tensor
+
+from envs import distractions, renderer
+from envs.compositing import Backdrop
+from envs.renderer import Renderer
+
+SKY = """
+<mujoco>
+  <asset><texture type="skybox" builtin="flat" width="5" height="30"/></asset>
+  <worldbody><camera fovy="70"/><geom size="0.1" pos="0 0 50"/></worldbody>
+</mujoco>
+"""
+
+
+def test_the_sky_is_where_a_skybox_would_show_it() -> None:
+    model, random = mujoco.MjModel.from_xml_string(SKY), np.random.default_rng(0)
+    frames = random.integers(256, size=(3, 5, 5, 3), dtype=np.uint8)
+    model.tex_data[:] = np.tile(frames[1].ravel(), 6)  # on each face
+    directions = 31
+    kinematics = poses(model, [model.qpos0] * directions)
+    turns = np.linalg.qr(random.normal(size=(directions, 3, 3)))[0]
+    turns *= np.linalg.det(turns)[:, None, None]  # rotations, no reflections
+    kinematics["cam_xmat"] = torch.from_numpy(turns).flatten(1).unsqueeze(1)
+    drawing = Renderer(model, directions, 17)
+    backdrop = Backdrop(torch.from_numpy(frames), torch.ones(directions, dtype=torch.int32), around=True)
+    skybox, video = drawing.render(kinematics), drawing.render(kinematics, backdrop)
+    assert (skybox.int() - video.int()).abs().max() <= 1
+    assert skybox.float().std() > 30
+
+
+def test_the_sky_goes_on_behind_what_is_drawn() -> None:
+    model, kinematics = shifted_spheres(3)
+    drawing = Renderer(model, 3, 19)
+    window, around = sentinel(19, 3), sentinel(7, 3)._replace(around=True)
+    assert torch.equal(drawing.render(kinematics, window), drawing.render(kinematics, around))
+
+
+@pytest.mark.parametrize(
+    ("background", "opacity", "ground"),
+    [
+        ("sky", 0.0, [0, 102, 0]),
+        ("sky+floor", 0.0, [1, 254, 3]),
+        ("sky+floor", 0.3, [1, 208, 2]),  # 0.3 of 0, 102, 0 and 0.7 of 1, 254, 3
+        ("sky+floor", 1.0, [0, 102, 0]),
+        ("sky+grid", 0.0, [0, 102, 0]),
+    ],
+)
+@pytest.mark.parametrize("around", [False, True])
+def test_of_the_floor_its_opacity_stays(background: str, opacity: float, ground: list[int], around: bool) -> None:
+    model, kinematics = shifted_spheres(3)
+    video = sentinel(17, 3)._replace(around=around)
+    image = Renderer(model, 3, 17, background, opacity).render(kinematics, video)
+    assert image[:, 16, 0].tolist() == [ground] * 3
+    assert is_sentinel(image[:, 0]).all()  # the sky
+    if background == "sky+floor":  # a material named grid is the floor that "sky+grid" knows
+        grid = mujoco.MjModel.from_xml_string(SPHERE.replace("grass", "grid"))
+        assert torch.equal(image, Renderer(grid, 3, 17, "sky+grid", opacity).render(kinematics, video))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_environment_has_its_colours(threads: int) -> None:
+    """A material that emits all of its light shows its colour as it is."""
+    num_envs = 13
+    model, kinematics = shifted_spheres(num_envs)
+    kinematics = {name: value[2:3].expand_as(value) for name, value in kinematics.items()}
+    drawing = Renderer(model, num_envs, 17, threads=threads)
+    clean = drawing.render(kinematics)
+    colours = torch.tensor([[[k, 255 - k, 51], [k, 0, 0]] for k in range(num_envs)]) / 255
+    coloured = drawing.render(kinematics, colours=colours)
+    assert coloured[:, 8, 8].tolist() == [[k, 255 - k, 51] for k in range(num_envs)]
+    assert coloured[:, 16, 8].tolist() == [[k // 2, 0, 0] for k in range(num_envs)]  # half of it
+    assert torch.equal(drawing.render(kinematics), clean)
+
+
+def test_a_recorded_graph_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CUDA, here on the processor."""
+    model, states = random_states("walker", "stand", 6)
+    kinematics, colours = poses(model, states), torch.rand(2, 3, model.nmat, 3)
+    plain = Renderer(model, 3, 29, threads=1)
+    monkeypatch.setattr(renderer, "GRAPHS", ("cpu",))
+    recorded = Renderer(model, 3, 29, threads=1)
+    for k in range(2):
+        some = {name: value[3 * k : 3 * k + 3] for name, value in kinematics.items()}
+        for video in (None, sentinel(29, 3)):
+            assert torch.equal(recorded.render(some, video, colours[k]), plain.render(some, video, colours[k]))
+
+
+def scene_on(device: str, name: str) -> tuple[mujoco.MjModel, distractions.Distraction, dict[str, Tensor]]:
+    model, states = random_states("walker", "stand", 8)
+    kinematics = poses(model, states) | {"subtree_com": torch.zeros(8, model.nbody, 3)}
+    made = distractions.make(name, 8, model=model, size=48, device=device)
+    assert made is not None
+    return model, made, {key: value.float().to(device) for key, value in kinematics.items()}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["video", "reafferent", "dcs-easy"])
+def test_cuda_draws_what_the_processor_draws(name: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    model, made, kinematics = scene_on("cpu", name)
+    made.advance(torch.ones(8, dtype=torch.bool), 1, torch.zeros(8, model.nu), kinematics)
+    scene = made.apply(renderer.Scene(kinematics))
+    assert scene.backdrop is not None
+    there = renderer.Scene(
+        {key: value.cuda() for key, value in scene.poses.items()},
+        scene.backdrop._replace(frames=scene.backdrop.frames.cuda(), current=scene.backdrop.current.cuda()),
+        None if scene.colours is None else scene.colours.cuda(),
+    )
+    here = Renderer(model, 8, 48, "sky+grid", 0.3).render(*scene)
+    difference = (Renderer(model, 8, 48, "sky+grid", 0.3, device="cuda").render(*there).cpu().int() - here.int()).abs()
+    assert ((difference <= 1).all(-1)).float().mean() > 0.999
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["video", "noise", "reafferent", "dcs-easy"])
+def test_nothing_on_cuda_waits(name: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs CUDA")
+    model, made, kinematics = scene_on("cuda", name)
+    drawing = Renderer(model, 8, 48, device="cuda")
+    first, action = torch.ones(8, dtype=torch.bool, device="cuda"), torch.zeros(8, model.nu, device="cuda")
+
+    def frame() -> Tensor:
+        made.advance(first, 2, action, kinematics)
+        return drawing.render(*made.apply(renderer.Scene(kinematics)))
+
+    frame()  # compiles
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        image = frame()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert image.float().std() > 10
