@@ -21,7 +21,9 @@ from agents.agent import Examinable, Policy
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
 from agents.replay import ReplayBuffer
+from envs import distracting
 from envs.batched import BatchedEnv
+from envs.film import Film
 from train import load_agent, load_config, make_envs
 
 FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
@@ -34,11 +36,13 @@ class Command:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
     distraction: tuple[str, ...] = ()
-    """Any of none, video, agent and noise. Default: none, and what the run was trained with."""
+    """Any that train.py knows, such as none, video and dcs-easy. Default: none, and what the run was trained with."""
     episodes: int = 20
     """Episodes a condition, played in parallel."""
     seed: int = 1000
     """Of the episodes: starts, videos and random actions."""
+    film: bool = False
+    """Also film the agent in front of each: ten seconds of what it sees beside the clean scene in 480 pixels."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -92,11 +96,13 @@ def evaluate_run(command: Command) -> list[dict[str, Any]]:
 
 def evaluate_condition(command: Command, config: Config[Any], distraction: str) -> Iterator[dict[str, Any]]:
     """Play the agent and a random policy from the same starts in front of the same videos."""
+    config = fitted(config, distraction)
     both = {"pixels": True, "state": config.observation == "state"}
     options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", **both}
-    envs = make_envs(config, distraction=distraction, **options)
+    envs = make_envs(config, **options)
     start = envs.state_dict()
     agent, step = load_agent(command.run, config, envs)
+    background, opacity = distracting.replaced(distraction, config.task, config.background)
     policies: dict[str, Policy] = {"agent": agent, "random": RandomPolicy(envs.action_dim, envs.device, command.seed)}
     for name, policy in policies.items():
         watch = Watch(f"{distraction}, {name}", envs.episode_length + 1)
@@ -114,12 +120,26 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "step": step if name == "agent" else None,
             "seed": command.seed,
             "videos": "held_out",
-            "background": config.background,
+            "background": background,
+            "floor_opacity": opacity,
             "distraction_window": config.distraction_window,
             "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
+            "film": film(command, config, policy) if command.film and name == "agent" else None,
             "metrics": examine(policy, envs, command.seed),
         }
     envs.close()
+
+
+def fitted(config: Config[Any], distraction: str) -> Config[Any]:
+    """Return a run's configuration with another distraction, without options that are not for it."""
+    suite = distracting.parts(distraction)
+    reads = distraction == "video" or "background" in suite
+    return replace(
+        config,
+        distraction=distraction,
+        distraction_window=64 if suite else config.distraction_window,
+        video_dir=config.video_dir if reads else None,
+    )
 
 
 def examine(policy: Policy, envs: BatchedEnv, seed: int) -> dict[str, float]:
@@ -133,7 +153,25 @@ def examine(policy: Policy, envs: BatchedEnv, seed: int) -> dict[str, float]:
         return {name: value.item() for name, value in policy.examine(replay).items()}
 
 
-HEADER = f"{'distraction':<14}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 66}"
+def film(command: Command, config: Config[Any], policy: Policy) -> str:
+    """Film the agent in an episode of its own, control step by control step; return the file's name."""
+    options = {"pixels": True, "state": config.observation == "state", "num_envs": 1, "action_repeat": 1}
+    envs = make_envs(config, seed=command.seed, video_split="held_out", **options)
+    movie = Film(envs)
+    with torch.random.fork_rng():
+        torch.manual_seed(command.seed)
+        timestep, carry = envs.reset(), policy.initial_carry(1)
+        movie.take(timestep)
+        for step in range(min(movie.steps, envs.episode_length)):
+            if step % config.action_repeat == 0:
+                out, carry = policy.act(timestep, carry, explore=False)
+            timestep = envs.step(out["action"])
+            movie.take(timestep)
+    envs.close()
+    return movie.save(command.run / f"{config.distraction}.webp")
+
+
+HEADER = f"{'distraction':<22}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 74}"
 
 
 def table_row(condition: dict[str, Any]) -> str:
@@ -141,7 +179,7 @@ def table_row(condition: dict[str, Any]) -> str:
     returns = condition["returns"]
     interval = f"{low:.1f} to {high:.1f}"
     return (
-        f"{condition['distraction']:<14}{condition['policy']:<10}{condition['mean']:>8.1f}   {interval:<18}"
+        f"{condition['distraction']:<22}{condition['policy']:<10}{condition['mean']:>8.1f}   {interval:<18}"
         f"{min(returns):>8.1f}{max(returns):>8.1f}"
     )
 
@@ -171,8 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(2) from None
     for condition in conditions:
         for name, value in condition["metrics"].items():
-            print(f"{condition['distraction']:<14}{name} {value:.3f}")
-    print(f"\nwritten: {path} and {len(conditions)} pictures beside it")
+            print(f"{condition['distraction']:<22}{name} {value:.3f}")
+    pictures = [condition[kind] for condition in conditions for kind in ("picture", "film") if condition[kind]]
+    print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ class Config(Generic[A]):
     observation: Literal["pixels", "state"] = "pixels"
     """What the agent sees."""
     distraction: str = "none"
-    """What moves behind the agent: none, video, agent or noise."""
+    """none, video, agent, noise, reafferent, dcs-easy, dcs-medium, dcs-hard, or a part as in dcs-easy-camera."""
     distraction_window: int = 64
     """Side of the centred square in which it moves: 32, 40 or 64."""
     background: Literal["sky+floor", "sky"] = "sky+floor"
-    """What the distraction replaces."""
+    """What the distraction replaces; dcs-... have their own rule."""
     video_change: int = 50
-    """Control steps until another video is shown; 0 changes it with the episode."""
+    """Control steps until another video is shown; 0 changes it with the episode, as dcs-... always do."""
     video_dir: str | None = None
     """Folder of videos or frames to show instead of generated ones."""
     size: int = 64

@@ -60,8 +60,7 @@ def make(
     measures: timesteps say what describes the episode so far, (N, M) float32, see `BatchedEnv.measure_names`.
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
     background, distraction_window, video_*: see `envs.distractions.make` and `envs.renderer.Renderer`.
-    stagger: let the first episodes end in turn instead of all at once.
-    contacts, constraints, deterministic: of the engine "warp", see `WarpEngine`.
+    stagger: let the first episodes end in turn. contacts, constraints, deterministic: see `WarpEngine`.
     Raises ValueError, in one line, for names and numbers that make no sense.
     """
     check_choice("task", task, TASKS)

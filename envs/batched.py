@@ -49,7 +49,7 @@ class BatchedEnv:
         distraction: Distraction | None,
         measures: Measures | None,
     ) -> None:
-        model = task.model
+        self.model = model = task.model
         self.task, self.num_envs, self.device, self.action_repeat = name, resets.num_envs, device, action_repeat
         self.action_dim = model.nu
         self.step_limit, self.episode_length = step_limit, -(-step_limit // action_repeat)

@@ -12,17 +12,30 @@ import envs
 from envs import videos
 
 TASKS = ("walker_stand", "cheetah_run", "cartpole_swingup", "finger_spin", "ball_in_cup_catch")
-COLUMNS: dict[str, dict] = {
-    "clean": {"distraction": "none"},
-    "video 32": {"distraction": "video", "distraction_window": 32},
-    "video 40": {"distraction": "video", "distraction_window": 40},
-    "video 64": {"distraction": "video"},
-    "video 64, sky": {"distraction": "video", "background": "sky"},
-    "agent 32": {"distraction": "agent", "distraction_window": 32},
-    "agent 64": {"distraction": "agent"},
-    "noise 32": {"distraction": "noise", "distraction_window": 32},
-    "noise 64": {"distraction": "noise"},
-}
+BLOCKS: tuple[dict[str, dict], ...] = (
+    {
+        "clean": {"distraction": "none"},
+        "video 32": {"distraction": "video", "distraction_window": 32},
+        "video 40": {"distraction": "video", "distraction_window": 40},
+        "video 64": {"distraction": "video"},
+        "video 64, sky": {"distraction": "video", "background": "sky"},
+        "agent 32": {"distraction": "agent", "distraction_window": 32},
+        "agent 64": {"distraction": "agent"},
+        "noise 32": {"distraction": "noise", "distraction_window": 32},
+        "noise 64": {"distraction": "noise"},
+    },
+    {
+        "clean": {"distraction": "none"},
+        "reafferent 32": {"distraction": "reafferent", "distraction_window": 32},
+        "reafferent 64": {"distraction": "reafferent"},
+        "dcs-easy": {"distraction": "dcs-easy"},
+        "dcs-medium": {"distraction": "dcs-medium"},
+        "dcs-hard": {"distraction": "dcs-hard"},
+        "hard-background": {"distraction": "dcs-hard-background"},
+        "hard-camera": {"distraction": "dcs-hard-camera"},
+        "hard-colour": {"distraction": "dcs-hard-colour"},
+    },
+)
 STEPS = 17  # control steps before the picture is taken
 SCALE, GAP, MARGIN, HEAD = 2, 4, 112, 22  # enlargement; pixels between pictures, left of a row, above a block
 PAPER, INK = (255, 255, 255), (30, 30, 30)
@@ -41,22 +54,20 @@ def picture(task: str, seed: int, options: dict) -> Tensor:
 
 def draw() -> Image.Image:
     """Lay out tasks by distractions, and below them the generated kinds of video over time."""
-    blocks = [
-        (
-            "",
-            list(COLUMNS),
-            {task: [picture(task, row, COLUMNS[name]) for name in COLUMNS] for row, task in enumerate(TASKS)},
-        )
-    ]
+    blocks = []
+    for columns in BLOCKS:
+        rows = {task: [picture(task, row, options) for options in columns.values()] for row, task in enumerate(TASKS)}
+        blocks.append(("", list(columns), rows))
+    widest = max(len(columns) for columns in BLOCKS)
     bank = videos.procedural(3, "train", 64, torch.device("cpu"), clips=len(videos.KINDS))
     clips = bank.frames.unflatten(0, (len(videos.KINDS), -1))
-    times = [round(k * 60 / (len(COLUMNS) - 1)) for k in range(len(COLUMNS))]
+    times = [round(k * 60 / (widest - 1)) for k in range(widest)]
     strips = {kind: [clips[row, t] for t in times] for row, kind in enumerate(videos.KINDS)}
     blocks.append(("generated", [f"frame {t}" for t in times], strips))
 
     cell = 64 * SCALE + GAP
     height = sum(HEAD + cell * len(rows) + GAP for _, _, rows in blocks)
-    sheet = Image.new("RGB", (MARGIN + cell * len(COLUMNS), height), PAPER)
+    sheet = Image.new("RGB", (MARGIN + cell * widest, height), PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     top = 0
     for title, names, rows in blocks:

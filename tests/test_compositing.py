@@ -7,7 +7,7 @@ import torch
 from test_renderer import SPHERE, is_sentinel, poses, random_states, sentinel, shifted_spheres
 from torch import Tensor
 
-from envs import distractions, renderer
+from envs import distractions, renderer, warp_runtime
 from envs.compositing import Backdrop
 from envs.renderer import Renderer
 
@@ -84,7 +84,7 @@ def test_a_recorded_graph_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
     model, states = random_states("walker", "stand", 6)
     kinematics, colours = poses(model, states), torch.rand(2, 3, model.nmat, 3)
     plain = Renderer(model, 3, 29, threads=1)
-    monkeypatch.setattr(renderer, "GRAPHS", ("cpu",))
+    monkeypatch.setattr(warp_runtime, "GRAPHS", ("cpu",))
     recorded = Renderer(model, 3, 29, threads=1)
     for k in range(2):
         some = {name: value[3 * k : 3 * k + 3] for name, value in kinematics.items()}
@@ -103,8 +103,6 @@ def scene_on(device: str, name: str) -> tuple[mujoco.MjModel, distractions.Distr
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["video", "reafferent", "dcs-easy"])
 def test_cuda_draws_what_the_processor_draws(name: str) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs CUDA")
     model, made, kinematics = scene_on("cpu", name)
     made.advance(torch.ones(8, dtype=torch.bool), 1, torch.zeros(8, model.nu), kinematics)
     scene = made.apply(renderer.Scene(kinematics))
@@ -122,8 +120,6 @@ def test_cuda_draws_what_the_processor_draws(name: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["video", "noise", "reafferent", "dcs-easy"])
 def test_nothing_on_cuda_waits(name: str) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("needs CUDA")
     model, made, kinematics = scene_on("cuda", name)
     drawing = Renderer(model, 8, 48, device="cuda")
     first, action = torch.ones(8, dtype=torch.bool, device="cuda"), torch.zeros(8, model.nu, device="cuda")

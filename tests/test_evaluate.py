@@ -1,6 +1,7 @@
 """Episodes and their returns, the random policy, intervals, and the command that evaluates a run."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ import evaluate
 import train
 from agents.evaluation import RandomPolicy, bootstrap_interval
 from agents.evaluation import evaluate as play
+from envs import film
 
 ROOT = Path(__file__).parent.parent
 N = 3
@@ -142,6 +144,28 @@ def test_pictures_play_an_episode(run: Path, conditions: list[dict[str, Any]]) -
         with Image.open(run / condition["picture"]) as picture:
             assert picture.size == (192, 192) and picture.n_frames > 10 and picture.info["duration"] == 50
     assert not list(run.glob("*.unfinished"))
+
+
+def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(film, "SIZE", 32)
+    for name in ("one", "two"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "teal").save(tmp_path / "clips" / name / "frame.png")
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((run / "config.json").read_text())
+    config |= {"video_dir": str(tmp_path / "clips"), "distraction_window": 32}
+    (other / "config.json").write_text(json.dumps(config))
+    evaluate.main([str(other), "--distraction", "none", "video", "dcs-easy", "--episodes", "1", "--film"])
+    conditions = json.loads((other / "evaluation.json").read_text())
+    assert [c["film"] for c in conditions] == ["none.webp", None, "video.webp", None, "dcs-easy.webp", None]
+    assert [c["distraction_window"] for c in conditions[::2]] == [32, 32, 64]
+    assert [(c["background"], c["floor_opacity"]) for c in conditions[2::2]] == [("sky+floor", 0.0), ("sky+grid", 1.0)]
+    assert "and 9 pictures beside it" in capsys.readouterr().out
+    with Image.open(other / "dcs-easy.webp") as picture:
+        assert picture.size == (64, 32) and picture.n_frames == 41  # one for each of 40 control steps, and the first
 
 
 def test_evaluating_twice_gives_the_same(run: Path, conditions: list[dict[str, Any]]) -> None:

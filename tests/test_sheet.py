@@ -15,12 +15,14 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_sheet_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheet, "TASKS", ("cartpole_swingup", "cheetah_run"))
-    monkeypatch.setattr(sheet, "COLUMNS", {name: sheet.COLUMNS[name] for name in ("clean", "agent 32", "noise 64")})
+    names = {"clean", "agent 32", "noise 64", "reafferent 64", "dcs-easy"}
+    blocks = tuple({name: block[name] for name in block if name in names} for block in sheet.BLOCKS)
+    monkeypatch.setattr(sheet, "BLOCKS", blocks)
     monkeypatch.setattr(sys, "argv", ["sheet", str(tmp_path / "docs" / "sheet.png")])
     sheet.main()
     with Image.open(tmp_path / "docs" / "sheet.png") as image:
         cell = 2 * 64 + sheet.GAP
-        assert image.size == (sheet.MARGIN + 3 * cell, 2 * (sheet.HEAD + sheet.GAP) + (2 + 4) * cell)
+        assert image.size == (sheet.MARGIN + 3 * cell, 3 * (sheet.HEAD + sheet.GAP) + (2 + 2 + 4) * cell)
         assert len(image.getcolors(2**24)) > 1000
 
 

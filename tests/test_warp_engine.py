@@ -7,6 +7,7 @@ import torch
 import warp as wp
 
 import envs
+from envs import warp_runtime
 from envs.engines import CEngine
 from envs.resets import Resets
 from envs.tasks import TASKS
@@ -147,6 +148,23 @@ def test_lost_contacts_name_the_option(room: dict[str, int]) -> None:
     with pytest.raises(RuntimeError, match=f"lost {option}: .* more room than {count}; raise the option {option}"):
         for _ in range(60):
             env.step(torch.zeros(N, 6))
+
+
+def test_recorded_launches_do_what_the_launches_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CUDA runs as graphs, recorded on Warp's CPU device: steps, resets and reading of states."""
+    plain = Pair("finger_spin").warp
+    monkeypatch.setattr(warp_runtime, "GRAPHS", ("cpu",))
+    pair = Pair("finger_spin")
+    state, _ = pair.starts
+    for turn in range(9):
+        action = pair.actions().float()
+        plain.step(action, pair.task.substeps), pair.warp.step(action, pair.task.substeps)
+        if turn % 4 == 3:
+            for engine in (plain, pair.warp):
+                engine.set_state(np.array([1, turn % N]), state[[0, 5]], {})
+        assert torch.equal(plain.state(), pair.warp.state())
+        assert torch.equal(plain.fields["sensordata"], pair.warp.fields["sensordata"])
+    assert next(iter(pair.warp._control_steps.values()))._graph is not None
 
 
 def test_replaced_arrays_are_used_after_recapture() -> None:
