@@ -1,9 +1,12 @@
-"""Terrain of each environment's own, on C MuJoCo."""
+"""Terrain of each environment's own, which neither engine offers by itself."""
 
 import copy
 from typing import Any
 
+import mujoco
+import mujoco_warp as mjw
 import numpy as np
+import warp as wp
 from mujoco.batch import Batch
 
 
@@ -36,3 +39,19 @@ class HeightFields:
 def expand(batch: Batch, name: str) -> Any:
     """Let a field of the model differ between a batch's simulations; return it, (N, ...), to read and write by rows."""
     return HeightFields(batch) if name == "hfield_data" else batch.expand(name)
+
+
+def own_terrain(model: mjw.Model, of: mujoco.MjModel, num_envs: int) -> None:
+    """Give each world of MuJoCo Warp a terrain of its own: its `hfield_data` then holds N times those of the model.
+
+    MuJoCo Warp keeps terrain once for all worlds, but says for each world which terrain a shape is.
+    """
+    assert of.nhfield == 1, f"a model with {of.nhfield} terrains"
+    model.nhfield, model.nhfielddata = num_envs, num_envs * of.nhfielddata
+    for name in ("hfield_size", "hfield_nrow", "hfield_ncol", "hfield_data"):
+        array = getattr(model, name)
+        setattr(model, name, wp.array(np.concatenate([array.numpy()] * num_envs), dtype=array.dtype))
+    model.hfield_adr = wp.array(np.arange(num_envs) * of.nhfielddata, dtype=int)
+    terrain = of.geom_type == int(mujoco.mjtGeom.mjGEOM_HFIELD)  # (geoms,)
+    dataid = np.where(terrain, np.arange(num_envs)[:, None], of.geom_dataid)  # (N, geoms)
+    model.geom_dataid = wp.array(dataid, dtype=int)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from envs import warp_runtime
 from envs.engines import STATE
+from envs.height_fields import own_terrain
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +95,14 @@ class WarpEngine:
         warp_runtime.start()
         self.device = device
         self._runge_kutta = model.opt.integrator == int(mujoco.mjtIntegrator.mjINT_RK4)
-        self._shared = [name for name in model_fields if not is_batched(name)]
+        self._shared = [name for name in model_fields if not is_batched(name) and name != "hfield_data"]
         for name in self._shared:
             log.warning("MuJoCo Warp keeps %s once for all environments: it is drawn when all are reset together", name)
-        own = {name: num_envs for name in model_fields if name not in self._shared}
+        own = {name: num_envs for name in model_fields if is_batched(name)}
         with warp_runtime.scope(device):
             self.model = mjw.put_model(model, batch_sizes=own)
+            if "hfield_data" in model_fields:
+                own_terrain(self.model, model, num_envs)
             self.model.opt.warn_overflow = 0  # BatchedEnv says it
             self.model.opt.deterministic = deterministic
             self.data = mjw.make_data(model, nworld=num_envs, nconmax=contacts, njmax=constraints)
@@ -107,10 +110,11 @@ class WarpEngine:
             self._taken = wp.zeros(num_envs, dtype=wp.bool)
             self._sensors_before = wp.zeros_like(self.data.sensordata)
             self._moved: wp.array = wp.array(static_geoms(model) if MOVING & own.keys() else [], dtype=int)
-        views = {name: wp.to_torch(getattr(self.model, name)) for name in model_fields}
-        self.parameters = {
-            name: view.expand(num_envs, *view.shape) if name in self._shared else view for name, view in views.items()
-        }
+        self.parameters = {}
+        for name in model_fields:
+            view = wp.to_torch(getattr(self.model, name))
+            shape = (num_envs, *view.shape) if name in self._shared else (num_envs, *np.shape(getattr(model, name)))
+            self.parameters[name] = view.expand(shape) if name in self._shared else view.view(shape)
         self.fields = {name: flat_matrices(getattr(self.data, name)) for name in fields}
         self._ctrl = wp.to_torch(self.data.ctrl)  # (N, A)
         self._sensors = wp.to_torch(self.data.sensordata)  # (N, sensors)

@@ -193,3 +193,16 @@ def test_matrices_have_mujocos_shape() -> None:
         expected = getattr(data, name)
         assert values.shape == (3, *expected.shape)
         np.testing.assert_allclose(values[1], expected, atol=1e-6)
+
+
+def test_each_world_has_its_own_ground() -> None:
+    pair = Pair("quadruped_escape")
+    ground = pair.warp.parameters["hfield_data"]
+    torch.testing.assert_close(ground.double(), torch.from_numpy(pair.starts[1]["hfield_data"]).double())
+    away = pair.c.state()
+    away[:, 1] += 5 + torch.arange(N)  # x of the torso: rangefinders see bumps that no other world has
+    for engine in (pair.c, pair.warp):
+        engine.set_state(pair.rows, away.numpy(), {})
+    seen = [engine.fields["sensordata"][:, pair.task.rangefinders].double() for engine in (pair.c, pair.warp)]
+    torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-3)
+    assert (seen[0] - seen[0].roll(1, 0)).abs().amax(1).gt(0.1).all()
