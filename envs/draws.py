@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 from mujoco.batch import Batch
 
+from envs.engines import forward
 from envs.height_fields import expand
 
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
@@ -32,8 +33,8 @@ class Draws:
         self.batch.reset()
 
     def forward(self, rows: np.ndarray) -> None:
-        """Compute what follows from the present positions of `rows`."""
-        self.batch.forward(ids=rows)
+        """Compute what follows from the present state of `rows`; see `envs.engines.forward`."""
+        forward(self.batch, self.parameters, rows)
 
     def contacts(self, rows: np.ndarray) -> np.ndarray:
         """Count the contacts in the present positions of `rows`."""

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -14,6 +14,7 @@ from envs.height_fields import expand
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and velocity quantities fresh
+ACTUATION = int(mujoco.mjtDisableBit.mjDSBL_ACTUATION)
 
 
 class Engine(Protocol):
@@ -53,8 +54,8 @@ class Engine(Protocol):
     def set_state(self, rows: np.ndarray, state: np.ndarray, parameters: Mapping[str, np.ndarray]) -> None:
         """Put the environments at indices `rows` (n,) into states (n, S) with their own model parameters (n, ...).
 
-        Every field follows, sensors of acceleration and force included, and a state that was read from an engine
-        goes on exactly as it would have there.
+        Every field follows, and a state that was read from an engine goes on exactly as it would have there. Sensors
+        of acceleration and force say what there would be without actuators, as after dm_control's resets.
         """
         ...
 
@@ -94,7 +95,7 @@ class CEngine:
         for name, values in parameters.items():
             self._parameters[name][rows] = values
         self._batch.state[rows] = state
-        self._batch.forward(ids=rows)
+        forward(self._batch, self._parameters, rows)
         self._batch.state[rows] = state  # again: the solver left there what it would start from next
 
     def lost(self) -> tuple[()]:
@@ -105,3 +106,17 @@ class CEngine:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # outputs are read-only arrays, and nothing here writes them
             return torch.from_numpy(self._batch.bind(name))
+
+
+def forward(batch: Batch, parameters: Mapping[str, Any], rows: np.ndarray) -> None:
+    """Compute what follows from the states of `rows`, without actuators: as dm_control does when an episode begins."""
+
+    def disable(flags: int) -> None:
+        if "hfield_data" in parameters:  # then each simulation has a model of its own
+            parameters["hfield_data"].disable(flags)
+        else:
+            batch.expand("opt.disableflags")[:] = flags
+
+    disable(batch.model.opt.disableflags | ACTUATION)
+    batch.forward(ids=rows)
+    disable(batch.model.opt.disableflags)

@@ -35,6 +35,12 @@ class HeightFields:
             self._models[row].hfield_data[:] = self._values[row]
         self._batch.set_models(self._models)
 
+    def disable(self, flags: int) -> None:
+        """Switch parts of the physics off in all simulations, by the bits of MuJoCo's `mjtDisableBit`."""
+        for model in self._models:
+            model.opt.disableflags = flags
+        self._batch.set_models(self._models)
+
 
 def expand(batch: Batch, name: str) -> Any:
     """Let a field of the model differ between a batch's simulations; return it, (N, ...), to read and write by rows."""

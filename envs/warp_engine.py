@@ -14,7 +14,7 @@ import warp as wp
 from torch import Tensor
 
 from envs import warp_runtime
-from envs.engines import STATE
+from envs.engines import ACTUATION, STATE
 from envs.height_fields import own_terrain
 
 log = logging.getLogger(__name__)
@@ -202,7 +202,9 @@ class WarpEngine:
                 inputs=[self._moved, model.geom_bodyid, *frames],
                 outputs=[data.geom_xpos, data.geom_xmat],
             )
+        self.model.opt.disableflags |= ACTUATION
         mjw.forward(self.model, self.data)
+        self.model.opt.disableflags &= ~ACTUATION
         # What others felt in their last step does not follow from their state alone.
         wp.launch(
             _keep_others,

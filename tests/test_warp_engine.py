@@ -8,7 +8,7 @@ import warp as wp
 
 import envs
 from envs import warp_runtime
-from envs.engines import CEngine
+from envs.engines import ACTUATION, STATE, CEngine
 from envs.resets import Resets
 from envs.tasks import TASKS
 from envs.tasks.task import place
@@ -16,6 +16,13 @@ from envs.warp_engine import WarpEngine
 
 N, STEPS = 7, 40
 CPU = torch.device("cpu")
+SERVO = """<mujoco>
+    <worldbody>
+        <body><joint name="hinge"/><geom size=".1" pos=".3 0 0"/><site name="end" pos=".3 0 0"/></body>
+    </worldbody>
+    <actuator><position joint="hinge" kp="20"/></actuator>
+    <sensor><accelerometer site="end"/></sensor>
+</mujoco>"""
 
 
 class Pair:
@@ -206,3 +213,24 @@ def test_each_world_has_its_own_ground() -> None:
     seen = [engine.fields["sensordata"][:, pair.task.rangefinders].double() for engine in (pair.c, pair.warp)]
     torch.testing.assert_close(seen[1], seen[0], rtol=1e-4, atol=1e-3)
     assert (seen[0] - seen[0].roll(1, 0)).abs().amax(1).gt(0.1).all()
+
+
+@pytest.mark.parametrize("make", [CEngine, WarpEngine])
+def test_starts_feel_no_actuators_and_steps_do(make: type) -> None:
+    """As in dm_control. A servo at half a radian pulls back by 10 Nm; an accelerometer 0.3 metres out feels it."""
+    model = mujoco.MjModel.from_xml_string(SERVO)
+    data, state = mujoco.MjData(model), np.empty((1, mujoco.mj_stateSize(model, STATE)))
+    data.qpos[0] = 0.5
+    mujoco.mj_getState(model, data, state[0], STATE)
+    model.opt.disableflags |= ACTUATION
+    mujoco.mj_forward(model, data)
+    expected = data.sensordata.copy()
+    model.opt.disableflags &= ~ACTUATION
+    mujoco.mj_forward(model, data)
+    assert np.abs(expected - data.sensordata).max() > 1
+    engine = make(model, 1, ("sensordata", "qvel"), (), 1 if make is CEngine else CPU)
+    engine.set_state(np.arange(1), state, {})
+    np.testing.assert_allclose(engine.fields["sensordata"][0], expected, rtol=1e-5, atol=1e-5)
+    engine.step(torch.zeros(1, 1), 1)
+    mujoco.mj_step(model, data)
+    np.testing.assert_allclose(engine.fields["qvel"][0], data.qvel, rtol=1e-5)
