@@ -17,11 +17,14 @@ from envs.draws import Draws
 from envs.engines import CEngine
 from envs.resets import Resets
 from envs.tasks import TASKS, lqr
-from envs.tasks.task import BALL, FREE, HINGE, randomize_joints, unit_vectors
+from envs.tasks.task import BALL, FREE, HINGE, Z, randomize_joints, unit_vectors
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
-SLOW = ("humanoid_CMU", "quadruped")  # in dm_control, to reset and to pose
+SLOW_TO_RESET = ("humanoid_CMU", "quadruped")  # in dm_control
+SLOW_TO_POSE = ("dog", *SLOW_TO_RESET)
+# Domains whose tasks draw in dm_control's order.
+SAME_ORDER = [name for name in envs.TASKS if name.startswith(("dog", "manipulator", "stacker"))]
 JOINTS = """<mujoco><worldbody>
     <body><joint name="free" type="free"/><geom size=".1"/>
         <body><joint name="ball" type="ball"/><geom size=".1"/></body>
@@ -40,6 +43,12 @@ def without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Physics, "contexts", None)
 
 
+class DmControlsRandom(np.random.RandomState):
+    """dm_control's random numbers under the names of NumPy's present generators."""
+
+    integers = np.random.RandomState.randint
+
+
 def dm_control(name: str, seed: int) -> Environment:
     """Load dm_control's environment of one of our names."""
     domain = max((domain for domain in suite._DOMAINS if name.startswith(domain + "_")), key=len)
@@ -51,9 +60,9 @@ def dm_control(name: str, seed: int) -> Environment:
     return environment
 
 
-def fewer(name: str, count: int) -> int:
-    """Return a fifth of a count for slow tasks."""
-    return count // 5 if name.startswith(SLOW) else count
+def fewer(name: str, count: int, slow: tuple[str, ...]) -> int:
+    """Return a fifth of a count for slow domains."""
+    return count // 5 if name.startswith(slow) else count
 
 
 def flat(observation: dict) -> np.ndarray:
@@ -101,9 +110,11 @@ def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
     qpos = model.qpos0.copy()
     for joint in range(model.njnt):
         kind, at = model.jnt_type[joint], model.jnt_qposadr[joint]
-        if kind in (BALL, FREE):
-            start = at + 3 * int(kind == FREE)
-            qpos[start : start + 4] = unit_vectors(1, 4, random)
+        if kind == BALL:
+            qpos[at : at + 4] = unit_vectors(1, 4, random)
+        elif kind == FREE:
+            height = qpos[at + Z] * random.uniform(0.5, 2)  # not deep in the ground
+            qpos[at : at + 7] = [*random.uniform(-0.3, 0.6, 2), height, *unit_vectors(1, 4, random)[0]]
         else:
             free = (-np.pi, np.pi) if kind == HINGE else (-0.3, 0.6)
             low, high = model.jnt_range[joint] if model.jnt_limited[joint] else free
@@ -114,7 +125,7 @@ def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("name", envs.TASKS)
 def test_rewards_anywhere_as_dm_controls(name: str) -> None:
     task, environment, random = TASKS[name](), dm_control(name, 2), np.random.default_rng(7)
-    poses = fewer(name, POSES)
+    poses = fewer(name, POSES, SLOW_TO_POSE)
     engine = CEngine(task.model, poses, task.fields, task.model_fields, 2)
     states, rewards, parameters = [], [], {field: [] for field in engine.parameters}
     for k in range(poses):
@@ -145,7 +156,7 @@ def test_starts_are_distributed_as_dm_controls(name: str) -> None:
 
     Of terrain, which has very many parts, some hundred that are spread over it.
     """
-    task, environment, resets = TASKS[name](), dm_control(name, 1), fewer(name, RESETS)
+    task, environment, resets = TASKS[name](), dm_control(name, 1), fewer(name, RESETS, SLOW_TO_RESET)
 
     def start(state: np.ndarray, *drawn: np.ndarray) -> np.ndarray:
         return np.concatenate([state, *(values.ravel()[:: 1 + values.size // 101] for values in drawn)])
@@ -162,6 +173,21 @@ def test_starts_are_distributed_as_dm_controls(name: str) -> None:
             assert abs(one[0] - two[0]) < 1e-9, f"{name}: state {column} is {one[0]}, not {two[0]}"
         else:
             assert ks_2samp(one, two).pvalue > 1e-4, f"{name}: state {column}"
+
+
+@pytest.mark.parametrize("name", SAME_ORDER)
+def test_the_same_random_numbers_give_dm_controls_starts(name: str) -> None:
+    task, random = TASKS[name](), DmControlsRandom(17)
+    environment, draws = dm_control(name, 17), Draws(task.model, 1, 1, task.model_fields)
+    for _ in range(101):
+        environment.reset()
+        draws.clear()
+        task.reset(draws, random)
+        physics = environment.physics
+        for field in ("qpos", "qvel", "act"):
+            np.testing.assert_allclose(draws[field][0], getattr(physics.data, field), rtol=1e-14, atol=1e-15)
+        for field in task.model_fields:
+            np.testing.assert_allclose(draws[field][0], getattr(physics.model, field), rtol=1e-14, atol=1e-15)
 
 
 def test_joints_of_every_kind_are_drawn_as_dm_controls() -> None:

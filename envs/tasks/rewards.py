@@ -47,6 +47,10 @@ def long_tail(x: Tensor, value: float) -> Tensor:
     return 1 / ((x * math.sqrt(1 / value - 1)).square() + 1)
 
 
+def reciprocal(x: Tensor, value: float) -> Tensor:
+    return 1 / (x.abs() * (1 / value - 1) + 1)
+
+
 def cosine(x: Tensor, value: float) -> Tensor:
     scaled = x * (math.acos(2 * value - 1) / math.pi)
     return torch.where(scaled.abs() < 1, (1 + torch.cos(math.pi * scaled)) / 2, 0.0)
@@ -62,6 +66,7 @@ SIGMOIDS = {
     "quadratic": quadratic,
     "hyperbolic": hyperbolic,
     "long_tail": long_tail,
+    "reciprocal": reciprocal,
     "cosine": cosine,
     "tanh_squared": tanh_squared,
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 from envs.draws import Draws
 from envs.measures import Context, Measure
 
-XX, XZ, ZY, ZZ = 0, 2, 7, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
+XX, XZ, ZX, ZY, ZZ = 0, 2, 6, 7, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
 X, Y, Z = 0, 1, 2
 HINGE, BALL, FREE = (int(getattr(mujoco.mjtJoint, f"mjJNT_{name}")) for name in ("HINGE", "BALL", "FREE"))
 ATTEMPTS = 1000  # draws of a pose before giving up, dm_control's number
@@ -70,7 +70,7 @@ def load(
     text = xml.decode() if isinstance(xml, bytes) else xml
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dm_control's own models use what is outdated
-        spec = mujoco.MjSpec.from_string(text, dict(assets))
+        spec = mujoco.MjSpec.from_string(text, dict(assets), dict(assets))  # files to include, and meshes
         for texture in () if textures else spec.textures:
             texture.width = texture.height = 1
         model = spec.compile()
@@ -144,3 +144,12 @@ def sensor(model: mujoco.MjModel, name: str) -> slice:
 def control_ranges(model: mujoco.MjModel) -> np.ndarray:
     """Return the least and largest control of each actuator, (A, 2); where there is no limit, -1 and 1: our choice."""
     return np.where(model.actuator_ctrllimited[:, None] == 1, model.actuator_ctrlrange, (-1.0, 1.0))
+
+
+def velocity(c: Context, body: int, root: int, point: Tensor) -> Tensor:
+    """Return the velocity, in world axes, of points (N, 3) that move with a body of the tree of `root`: (N, 3).
+
+    It reads cvel and subtree_com.
+    """
+    turning, linear = c["cvel"][:, body].split(3, 1)  # cvel is the motion at the centre of mass of the body's tree
+    return linear + turning.cross(point - c["subtree_com"][:, root], 1)
