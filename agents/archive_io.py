@@ -1,0 +1,162 @@
+"""Archives on disk, as safetensors and JSON, and in the layout of pyribs.
+
+A folder holds `archive.json`, which says what the archive is made of, and one file of tensors, whose name and check sum
+it holds. The JSON file is renamed into place last: a crash at any point leaves the old archive or the new one, whole.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+
+from agents.archive import Archive
+from agents.checkpoint import sync_folder
+from agents.tessellations import Tessellation, from_spec
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+DESCRIPTION = "archive.json"
+UNFINISHED = ".unfinished"  # suffix of files that are being written
+DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, SafetensorError)
+
+
+def save(archive: Archive, folder: Path) -> None:
+    """Write an archive into a folder, in the place of one that may be there. Raises OSError, naming the folder."""
+    state = archive.state_dict()
+    tensors = {name: value.cpu().contiguous() for name, value in state.pop("elites").items()}
+    data = safetensors.save(tensors)
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"elites-{digest[:16]}.safetensors"
+    description = {"format": FORMAT, **state, "elites": len(tensors["cell"]), "tensors": name, "sha256": digest}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace(folder / name, data)
+        replace(folder / DESCRIPTION, json.dumps(description).encode())
+        for path in folder.glob("elites-*"):
+            if path.name != name:
+                path.unlink()
+    except OSError as error:
+        raise OSError(f"cannot write the archive {folder}: {error.strerror}") from error
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> Archive:
+    """Read an archive onto a device, checking every byte.
+
+    Raises FileNotFoundError or ValueError, naming the file, when a part is missing, damaged or of something else.
+    """
+    description = read(folder / DESCRIPTION)
+    try:
+        about = json.loads(description)
+        form, name, digest, spec = (about[key] for key in ("format", "tensors", "sha256", "spec"))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{folder / DESCRIPTION} is damaged: {one_line(error)}") from error
+    if form != FORMAT:
+        raise ValueError(f"{folder / DESCRIPTION} has format {form}; this version reads {FORMAT}")
+    data = read(folder / name)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ValueError(f"{folder / name} is damaged, or not of this archive: it has another check sum")
+    try:
+        extra = {key: (tuple(shape), getattr(torch, dtype)) for key, (shape, dtype) in spec["extra"].items()}
+        archive = Archive(from_spec(spec["tessellation"], device), spec["solution_dim"], extra, spec["outside"])
+        archive.load_state_dict({**about, "elites": safetensors.load(data)})
+    except DAMAGE as error:
+        raise ValueError(f"{folder} does not describe one archive: {one_line(error)}") from error
+    return archive
+
+
+def to_numpy(archive: Archive) -> dict[str, np.ndarray]:
+    """Return the elites as pyribs' `archive.data()` does: solution, objective, measures, threshold and index.
+
+    Evaluations, standard deviations, serial numbers and extra fields come along. Elites are in the order of cells.
+    """
+    fields: dict[str, Any] = {name: value.cpu().numpy() for name, value in archive.elites().items()}
+    index = fields.pop("cell").astype(np.int32)
+    first = {name: fields.pop(name) for name in ("solution", "objective", "measures")}
+    return {**first, "threshold": first["objective"].copy(), **fields, "index": index}
+
+
+def to_pandas(archive: Archive, solutions: bool = True) -> "pandas.DataFrame":
+    """Return the elites as pyribs' `archive.data(return_type="pandas")` does: a column for each number of a field.
+
+    `ribs.archives.ArchiveDataFrame(to_pandas(archive))` has pyribs' methods, and its plots take it. Needs pandas.
+    solutions: whether to have a column for each of their parameters, of which a policy has many thousands.
+    """
+    import pandas
+
+    columns: dict[str, np.ndarray] = {}
+    for name, value in to_numpy(archive).items():
+        if name == "solution" and not solutions:
+            continue
+        if value.ndim > 2:
+            raise ValueError(f"field {name!r} has rows of shape {value.shape[1:]}, which a data frame cannot hold")
+        columns |= {name: value} if value.ndim == 1 else {f"{name}_{i}": value[:, i] for i in range(value.shape[1])}
+    return pandas.DataFrame(columns)
+
+
+def from_ribs(
+    data: "Mapping[str, ArrayLike] | pandas.DataFrame",
+    tessellation: Tessellation,
+    outside: Literal["reject", "clip"] = "clip",
+) -> Archive:
+    """Make an archive of what pyribs' `archive.data()` returned, as a dictionary or as a data frame.
+
+    tessellation: with pyribs' dims or centroids, its ranges, and its type (pyribs' default is float64). Where elites
+    lie is computed anew; raises ValueError when that is not what `index` says, so that none is lost or misplaced.
+    Evaluations count as one each. Other fields are left behind.
+    """
+    fields = {name: field(data, name) for name in ("solution", "objective", "measures", "index")}
+    index = torch.from_numpy(fields.pop("index").astype(np.int64))
+    solution, objective, measures = (torch.from_numpy(value.copy()).to(tessellation.low) for value in fields.values())
+    archive = Archive(tessellation, solution.shape[1], outside=outside)
+    added = archive.add(solution, objective, measures)
+    if misplaced := int(((added.cell.cpu() != index) | ~added.kept.cpu()).sum()):
+        raise ValueError(
+            f"{misplaced} of {len(index)} elites do not lie where `index` says: pyribs had other dims, centroids or "
+            f"ranges, or another type"
+        )
+    return archive
+
+
+def field(data: "Mapping[str, Any] | pandas.DataFrame", name: str) -> np.ndarray:
+    """Return a field (n, ...), of one column or of several that are numbered."""
+    if name in data:
+        return np.asarray(data[name])
+    columns = [column for column in data if re.fullmatch(rf"{name}_\d+", column)]
+    if not columns:
+        raise ValueError(f"the elites have no field {name!r}")
+    return np.stack([np.asarray(data[column]) for column in columns], 1)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put a whole file in the place of another: written aside, on the disk before it has its name."""
+    aside = path.with_name(path.name + UNFINISHED)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def read(path: Path) -> bytes:
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}")
+    return path.read_bytes()
+
+
+def one_line(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
