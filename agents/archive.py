@@ -135,8 +135,7 @@ class Archive:
         # the best of the batch in each cell, and of equals the first: in whatever order the device works
         best = stored.scatter_reduce(0, cell, objective, "amax").index_select(0, cell)  # (B,)
         candidate = serial.where(better & (objective == best), self._never)
-        first = self._firsts(cell, candidate)  # (B,)
-        kept = first == serial
+        kept = serial == self._never.expand_as(stored).scatter_reduce(0, cell, candidate, "amin").index_select(0, cell)
         self._elites.write(rows, same, kept, cell)
         return Added(cell, status, kept)
 
@@ -158,17 +157,11 @@ class Archive:
         self._elites.merge(here, outcomes)
         rows = self._elites.rows(here)  # (B, ...)
         there, _, _ = self._locate(rows["mean"])
-        order = torch.arange(len(cell), device=self.device)
-        first = self._firsts(here, order) == order  # one row an elite
-        moves = known & (there != here) & first
+        moves = known & (there != here)  # rows for one elite are equal by now
         self._elites.leave(here.where(moves, self._no_cell))
         self._insert(rows, {}, there.where(moves, self._no_cell))
         now = there.where(known, self._no_cell)
         return Reevaluated(now.where(self._elites.holds(now, serial), self._no_cell), known)
-
-    def _firsts(self, cell: Tensor, order: Tensor) -> Tensor:
-        """Return the least of all numbers (B,) that come with the same cell (B,)."""
-        return self._never.expand(self.cells + 1).scatter_reduce(0, cell, order, "amin").index_select(0, cell)
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator) -> TensorDict:

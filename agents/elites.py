@@ -38,6 +38,7 @@ class Elites:
             name: torch.zeros(cells + 1, *shape, dtype=kind, device=device)
             for name, (shape, kind) in (layout | dict(extra)).items()
         }
+        # the same memory, on the processor
         self._arrays = {name: stored.numpy() for name, stored in self.fields.items() if device.type == "cpu"}
         self.mean, self.evaluations, self.serial = (self.fields[name] for name in ("mean", "evaluations", "serial"))
         self.objective = self.mean[:, 0]  # (C+1,)
@@ -55,11 +56,11 @@ class Elites:
         return there & (cell < self.cells)
 
     def write(self, rows: Mapping[str, Tensor], same: Mapping[str, int], kept: Tensor, cell: Tensor) -> None:
-        """Copy the kept ones (B,) of rows (B, ...) to their cells (B,), which differ.
+        """Copy the kept ones (B,) of rows (B, ...) to their cells (B,); rows for one cell must be equal.
 
         same: values of the fields that are equal in all rows.
         """
-        if self.device.type == "cpu":
+        if self._arrays:
             chosen = kept.numpy().nonzero()[0]
             places = cell.numpy()[chosen]
             for name, values in rows.items():
@@ -89,6 +90,7 @@ class Elites:
         outcomes = outcomes.flatten(0, 1)  # (B*K, 1+M)
         old, squares = self.evaluations, self.fields["squares"]
         new = torch.zeros_like(old).index_add_(0, cell, torch.ones_like(cell))  # (C+1,)
+        new[-1:] = 0
         mean = torch.zeros_like(self.mean).index_add_(0, cell, outcomes) / new.clamp(min=1).unsqueeze(1)  # (C+1, 1+M)
         squares.index_add_(0, cell, (outcomes - mean.index_select(0, cell)).square())
         change = torch.where(new.unsqueeze(1) > 0, mean - self.mean, 0)  # (C+1, 1+M)
@@ -96,7 +98,6 @@ class Elites:
         squares += change.square() * (share * old).unsqueeze(1)
         self.mean += change * share.unsqueeze(1)
         old += new
-        self.objective[-1:] = torch.inf
 
     def rows(self, cell: Tensor) -> dict[str, Tensor]:
         """Copy the fields' rows (B, ...) of cells (B,)."""
@@ -130,7 +131,7 @@ class Elites:
 def copy_rows(source: np.ndarray, rows: np.ndarray, target: np.ndarray, places: np.ndarray) -> None:
     """Set target[places] = source[rows], in blocks that stay in the cache between reading and writing.
 
-    NumPy moves whole rows; torch's `index_copy_` on the processor moves numbers, at a fifth of the speed.
+    NumPy moves whole rows; torch's `index_copy_` on the processor moves number after number, several times slower.
     """
     step = max(1, BLOCK // max(1, target.nbytes // len(target)))
     for i in range(0, len(rows), step):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.archive import IMPROVED, NEW, REJECTED, Archive
+from agents.elites import copy_rows
 from agents.tessellations import CVT, Grid
 
 P, DIMS = 5, (3, 2)  # 6 cells of (-1, 2) x (0, 1)
@@ -20,7 +21,7 @@ CENTROIDS = [[-0.5, 0.1], [0.4, 0.9], [1.1, 0.3], [1.7, 0.8], [0.0, 0.5], [0.2, 
 
 Rows = tuple[Tensor, Tensor, Tensor]  # solution (B, P), objective (B,), measures (B, M)
 
-batches = st.lists(st.integers(1, 23), min_size=1, max_size=5)
+batches = st.lists(st.integers(0, 23), min_size=1, max_size=5)
 kinds = st.sampled_from(["grid", "cvt"])
 dtypes = st.sampled_from([torch.float32, torch.float64])
 policies = st.sampled_from(["reject", "clip"])
@@ -113,7 +114,7 @@ def test_it_is_a_dictionary_of_the_best(seed: int, sizes: list[int], dtype: torc
 
 
 @settings(deadline=None, max_examples=400)
-@given(seed=st.integers(0, 2**32 - 1), sizes=batches, kind=kinds, dtype=dtypes)
+@given(seed=st.integers(0, 2**32 - 1), sizes=batches.filter(any), kind=kinds, dtype=dtypes)
 def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: torch.dtype) -> None:
     """Where both say the same: rows are finite, and measures outside go to the border."""
     rng, ours, theirs = np.random.default_rng(seed), make(kind, dtype, "clip"), make_ribs(kind, dtype)
@@ -140,13 +141,30 @@ def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: tor
 def test_devices_write_the_same(seed: int, sizes: list[int], kind: str) -> None:
     """What CUDA does, on the processor: the rows that are not kept go to the row of no cell."""
     rng, ours, theirs = np.random.default_rng(seed), make(kind), make(kind)
-    theirs._elites.device = torch.device("cuda")
+    theirs._elites._arrays = {}
     for size in sizes:
         rows = draw(rng, size, torch.float32)
-        for one, two in zip(ours.add(*rows), theirs.add(*rows), strict=True):
-            assert torch.equal(one, two)
-    theirs._elites.device = torch.device("cpu")
+        results = [ours.add(*rows), theirs.add(*rows)]
+        _, objective, measures = draw(rng, 6, torch.float32)
+        results += [a.reevaluate(a.least_evaluated(6), objective, measures) for a in (ours, theirs)]
+        for first, second in (results[:2], results[2:]):
+            assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
     assert state(ours) == state(theirs)
+
+
+@pytest.mark.parametrize("block", [1, 50, 1000])  # bytes, of rows of 20
+def test_rows_are_copied_in_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    source, rows, places = (
+        rng.normal(size=(23, P)).astype(np.float32),
+        rng.permutation(23)[:11],
+        rng.permutation(17)[:11],
+    )
+    target, expected = np.zeros((2, 17, P), np.float32)
+    expected[places] = source[rows]
+    monkeypatch.setattr("agents.elites.BLOCK", block)
+    copy_rows(source, rows, target, places)
+    assert np.array_equal(target, expected)
 
 
 def life(archive: Archive, generator: Any) -> None:

@@ -251,6 +251,8 @@ def test_what_does_not_fit_pyribs_is_named() -> None:
     data = archive_io.to_numpy(make())
     with pytest.raises(ValueError, match=r"of \d+ elites do not lie where `index` says: pyribs had other dims"):
         archive_io.from_ribs(data, Grid((7, 5), RANGES))
+    with pytest.raises(ValueError, match="1 of 3 elites do not lie where"):  # two of them for one cell
+        archive_io.from_ribs({name: value[[0, 1, 1]] for name, value in data.items()}, Grid((5, 7), RANGES))
     with pytest.raises(ValueError, match="elites have no field 'index'"):
         archive_io.from_ribs({name: value for name, value in data.items() if name != "index"}, Grid((5, 7), RANGES))
     with pytest.raises(ValueError, match=r"field 'target' has rows of shape \(2, 3\), which a data frame cannot hold"):

@@ -89,6 +89,18 @@ def test_an_elite_that_moves_drives_out_a_worse_one() -> None:
     assert archive.occupied.tolist() == [False, True, False, False, False]
 
 
+def test_an_elite_is_not_found_where_it_was() -> None:
+    archive = line()
+    fill(archive, [3.0], [0.5])
+    drawn = archive.elites()
+    assert archive.reevaluate(drawn, vector(3.0), column(2.0)).cell.tolist() == [1]
+    assert archive.reevaluate(drawn, vector(3.0), column(0.5)).known.tolist() == [False]
+    assert archive.occupied.tolist() == [False, True, False, False, False]
+    # and the cell of nobody, to which nothing may go, is as it was
+    added = archive.add(torch.zeros(2, 2, dtype=F64), vector(torch.nan, 9.0), column(0.5, 7.0))
+    assert added.status.tolist() == [REJECTED, REJECTED] and not added.kept.any()
+
+
 def test_two_elites_exchange_their_cells() -> None:
     archive = line()
     fill(archive, [1.0, 2.0], [0.5, 1.5])
