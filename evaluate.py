@@ -85,7 +85,8 @@ def evaluate_run(command: Command) -> list[dict[str, Any]]:
     """Evaluate every condition, write pictures, print the table as it grows, and return it."""
     config = replace(load_config(command.run), device=command.device)
     distractions = check(command, config)
-    print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {config.background}\n\n{HEADER}")
+    places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
+    print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {', '.join(places)}\n\n{HEADER}")
     conditions = []
     for distraction in distractions:
         for condition in evaluate_condition(command, config, distraction):

@@ -16,7 +16,7 @@ from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
 from envs.measures import Measures
-from envs.renderer import KINEMATICS, Renderer
+from envs.renderer import Renderer
 from envs.resets import Resets
 from envs.tasks.task import Task, place
 from envs.warp_engine import WarpEngine
@@ -25,6 +25,7 @@ __all__ = ["DISTRACTIONS", "ENGINES", "TASKS", "BatchedEnv", "make"]
 
 TASKS = tuple(tasks.TASKS)
 ENGINES = ("auto", "c", "warp")
+CAMERAS = {"quadruped": 2}  # by domain, 0 for the others: as in Dreamer and the Distracting Control Suite
 
 
 def make(
@@ -74,11 +75,11 @@ def make(
     home = where if warp else torch.device("cpu")
     renderer = moving = None
     if pixels:
-        over = distracting.replaced(distraction, task, background)
-        renderer = Renderer(functions.model, num_envs, size, *over, device=home, threads=workers)
+        look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task.split("_")[0], 0))
+        renderer = Renderer(functions.model, num_envs, size, *look, home, workers)
         shown = (size, distraction_window, video_change, video_split, seed, home, video_dir)
-        recorder = partial(record, task, size=size, threads=workers)
-        moving = distractions.make(distraction, num_envs, functions.model, *shown, record=recorder)
+        clean = partial(record, task, size=size, threads=workers)
+        moving = distractions.make(distraction, num_envs, functions.model, *shown, record=clean, camera=look[-1])
     described = Measures(functions.measures, num_envs, home) if measures else None
     batch = (functions.model, num_envs, fields_read(functions, renderer, moving, described), functions.model_fields)
     room = (contacts, constraints, deterministic)
@@ -93,9 +94,8 @@ def fields_read(
     task: Task, renderer: Renderer | None, distraction: Distraction | None, measures: Measures | None
 ) -> tuple[str, ...]:
     """Name every field of the physics that something reads."""
-    drawn = KINEMATICS if renderer is not None else ()
-    readers = (part.fields for part in (distraction, measures) if part is not None)
-    return tuple(dict.fromkeys(chain(task.fields, drawn, *readers)))
+    readers = (part.fields for part in (task, renderer, distraction, measures) if part is not None)
+    return tuple(dict.fromkeys(chain(*readers)))
 
 
 def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:

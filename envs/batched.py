@@ -22,7 +22,7 @@ from envs.alarms import Alarms
 from envs.distractions import Distraction
 from envs.engines import Engine
 from envs.measures import Measures
-from envs.renderer import KINEMATICS, Renderer, Scene
+from envs.renderer import Renderer, Scene
 from envs.resets import Resets
 from envs.tasks.task import Task, control_ranges
 
@@ -63,6 +63,7 @@ class BatchedEnv:
         self._age = torch.zeros(self.num_envs, dtype=torch.int64)  # control steps since the episode began
         self._last = torch.ones(self.num_envs, dtype=torch.bool)
         self.observation_shapes: dict[str, tuple[int, ...]] = {}
+        self.camera = 0 if renderer is None else renderer.camera
         if renderer is not None:
             self.observation_shapes["pixels"] = (renderer.size, renderer.size, 3)
         if state or renderer is None:
@@ -139,7 +140,8 @@ class BatchedEnv:
     @property
     def kinematics(self) -> dict[str, Tensor]:
         """Copies of the poses that a renderer draws, (N, ...): for pictures that people watch."""
-        return {name: self._engine.fields[name].clone() for name in KINEMATICS}
+        fields = () if self._renderer is None else self._renderer.fields
+        return {name: self._engine.fields[name].clone() for name in fields}
 
     @property
     def context(self) -> Mapping[str, Tensor]:

@@ -90,6 +90,7 @@ def make(
     video_dir: str | Path | None = None,
     memory: int = videos.MEMORY,
     record: Recorder | None = None,
+    camera: int = 0,
 ) -> Distraction | None:
     """Make the distraction `name`, or None for "none".
 
@@ -97,7 +98,7 @@ def make(
     "held_out" have none in common. "video" reads `video_dir`, or generates its videos. "agent" plays what `record`
     recorded with the clean renderer. "reafferent" shows what the action makes of the background. "dcs-..." are the
     Distracting Control Suite's, or one part of it; their video is the sky, and changes with the episode. The last two
-    need the `model`. `memory` bounds the videos in MiB.
+    need the `model`, and its `camera`. `memory` bounds the videos in MiB.
     Raises ValueError for names and numbers that make no sense, and what `videos.from_folder` raises.
     """
     suite = distracting.parts(name)
@@ -124,9 +125,10 @@ def make(
             number, length = distracting.VIDEOS[level], distracting.LENGTH
             bank = _bank(video_dir, split, seed, 2 * size, device, memory, number, length)
             layers[part] = Clips(bank, num_envs, 0, own_seed, around=True)
+        elif part == "camera":
+            layers[part] = distracting.Camera(model, num_envs, distracting.SCALES[level], own_seed, device, camera)
         else:
-            kind = distracting.Camera if part == "camera" else distracting.Colours
-            layers[part] = kind(model, num_envs, distracting.SCALES[level], own_seed, device)
+            layers[part] = distracting.Colours(model, num_envs, distracting.SCALES[level], own_seed, device)
     return Layers(layers)
 
 

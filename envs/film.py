@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs.batched import BatchedEnv
-from envs.renderer import KINEMATICS, Renderer
+from envs.renderer import Renderer
 
 SIZE = 480  # pixels of a side
 RATE = 30  # frames of a second, as nearly as control steps allow
@@ -50,7 +50,7 @@ class Film:
         ]
         duration = round(1000 * self._stride * self._env.step_seconds)  # milliseconds
         aside = path.with_name(path.name + ".unfinished")
-        options = {"duration": duration, "loop": 0, "quality": 80, "method": 2}
+        options = {"duration": duration, "loop": 0, "quality": 70, "method": 2}
         frames[0].save(aside, "WEBP", save_all=True, append_images=frames[1:], **options)
         os.replace(aside, path)
         return path.name
@@ -58,12 +58,15 @@ class Film:
     def _draw(self) -> list[np.ndarray]:
         """Draw the clean scene: (SIZE, SIZE, 3) uint8 each."""
         device = self._poses[0]["geom_xpos"].device
-        renderer, large = Renderer(self._env.model, BATCH, SIZE, device=device, quality=True), []
+        env, large = self._env, list[np.ndarray]()
+        renderer = Renderer(env.model, BATCH, SIZE, camera=env.camera, device=device, quality=True)
         for start in range(0, len(self._poses), BATCH):
             some = self._poses[start : start + BATCH]
             some += some[-1:] * (BATCH - len(some))
             large += list(
-                renderer.render({name: torch.cat([pose[name] for pose in some]) for name in KINEMATICS}).cpu().numpy()
+                renderer.render({name: torch.cat([pose[name] for pose in some]) for name in renderer.fields})
+                .cpu()
+                .numpy()
             )
         renderer.close()
         return large[: len(self._poses)]

@@ -15,11 +15,12 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from envs import warp_runtime
+from envs import sites, warp_runtime
 from envs.checks import check_choice, check_positive
 from envs.compositing import Backdrop, composite
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+SITES = ("site_xpos", "site_xmat")
 BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
 
@@ -27,7 +28,7 @@ SMALLEST_SHARD = 4  # environments; below this a second thread costs more than i
 class Scene(NamedTuple):
     """What N environments look like."""
 
-    poses: Mapping[str, Tensor]  # name in KINEMATICS -> (N, ...) of any floating type; more names do no harm
+    poses: Mapping[str, Tensor]  # Renderer.fields -> (N, ...) of any floating type; more names do no harm
     backdrop: Backdrop | None = None
     colours: Tensor | None = None  # (N, materials, 3) in [0, 1]; None: the model's
 
@@ -52,6 +53,7 @@ class Renderer:
     Outside the video's window the picture is the clean one. `quality` adds shadows and supersampling, for people.
     On the CPU the environments are shared among `threads` (default: one a core); threads share nothing, so their
     number does not change a pixel. On CUDA the work is queued on torch's current stream, and nothing waits for it.
+    `fields` names the poses that it draws. Tendons are not drawn, and of skins what collides below them.
     """
 
     def __init__(
@@ -72,11 +74,15 @@ class Renderer:
             raise ValueError(f"camera {camera} does not exist: the model has {model.ncam}")
         warp_runtime.start()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
-        self._model, self._camera, self._quality = model, camera, quality
+        self.camera, self._model, self._quality = camera, model, quality
+        self._sites = sites.visible(model)  # drawn as further geoms
+        self.fields = KINEMATICS + SITES * bool(len(self._sites))
         self._opacity = np.where(floor(model, background), np.float32(opacity), np.float32(1))  # (geoms,)
         with warp_runtime.scope(self.device):
             self._mjw_model = mjw.put_model(model)
-            self._geom_opacity: wp.array = wp.array(self._opacity, dtype=wp.float32)
+            opacities = np.append(self._opacity, np.ones_like(self._sites))
+            self._geom_opacity: wp.array = wp.array(opacities, dtype=wp.float32)  # (geoms + sites,)
+        self._shown_sites = torch.from_numpy(self._sites).to(self.device)
         self._colours = torch.from_numpy(model.mat_rgba).to(self.device, copy=True)  # (materials, 4)
         count = 1
         if self.device.type == "cpu":
@@ -120,7 +126,8 @@ class Renderer:
 
     def _pose(self, shard: _Shard, poses: Mapping[str, Tensor], colours: Tensor | None) -> None:
         for name, values in shard.poses.items():
-            values.copy_(poses[name][shard.rows].reshape(values.shape))
+            pose = poses[name][shard.rows]
+            values.copy_((pose[:, self._shown_sites] if name in SITES else pose).reshape(values.shape))
         if colours is None:
             shard.colours.copy_(self._colours)
         else:
@@ -138,7 +145,7 @@ class Renderer:
                 wp.from_torch(video.current[shard.rows]),
                 shard.context.ray,
                 shard.data.cam_xmat,
-                self._camera,
+                self.camera,
                 self.size,
                 window,
                 video.around,
@@ -164,13 +171,15 @@ class Renderer:
             render_rgb=True,
             render_depth=False,
             render_seg=True,
-            cam_active=[self._camera],
+            cam_active=[self.camera],
+            enabled_geom_groups=sites.groups(self._model),
             # Nobody sees the sky, or the texture of the floor, behind a video that covers them.
             render_skybox=not covered,
             use_textures=not covered or self._has_textures_in_front(),
             use_shadows=self._quality,
             samples_per_pixel=2 if self._quality else 1,
         )
+        model, data = sites.add(self._model, self._sites, model, data, context)
 
         def trace() -> None:
             mjw.refit_bvh(model, data, context)
@@ -179,7 +188,9 @@ class Renderer:
         graph = warp_runtime.Graph(trace, self.device)
         graph()  # compile and build here, on one thread; the render threads then only launch
         poses = {name: wp.to_torch(getattr(data, name)) for name in KINEMATICS}
-        return _Shard(rows, data, context, poses, colours, graph)
+        for geom, site in zip(("geom_xpos", "geom_xmat"), SITES, strict=True):
+            poses[geom], poses[site] = poses[geom].split([self._model.ngeom, len(self._sites)], 1)
+        return _Shard(rows, data, context, {name: poses[name] for name in self.fields}, colours, graph)
 
     def _has_textures_in_front(self) -> bool:
         materials = self._model.geom_matid[self._opacity > 0]

@@ -1,5 +1,7 @@
 """Skies, half-transparent floors and colours against MuJoCo Warp's own sky and pictures worked by hand; CUDA."""
 
+import math
+
 import mujoco
 import numpy as np
 import pytest
@@ -77,6 +79,58 @@ def test_each_environment_has_its_colours(threads: int) -> None:
     assert coloured[:, 8, 8].tolist() == [[k, 255 - k, 51] for k in range(num_envs)]
     assert coloured[:, 16, 8].tolist() == [[k // 2, 0, 0] for k in range(num_envs)]  # half of it
     assert torch.equal(drawing.render(kinematics), clean)
+
+
+SITES = """
+<mujoco>
+  <visual><headlight active="0"/></visual>
+  <asset><material name="glow" rgba="1 0.2 0.6 1" emission="1" specular="0"/></asset>
+  <worldbody>
+    <light active="false"/>
+    <camera pos="0 -4 0" xyaxes="1 0 0 0 0 1" fovy="45"/>
+    <geom name="hidden" size="0.1" group="4"/>
+    <site name="unseen" size="0.5" group="3" material="glow"/>
+    <site name="clear" size="0.5" rgba="0 1 0 0" material="glow"/>
+    <body><joint type="slide" axis="1 0 0"/><geom size="0.1" group="3"/><site size="0.3" material="glow"/></body>
+    <site size="0.3" pos="0 0 1" rgba="0 0.4 0 1" material="glow"/>
+  </worldbody>
+  SKIN
+</mujoco>
+"""
+SKIN = """
+<deformable><skin vertex="0 0 0 1 0 0 0 0 1" face="0 1 2">
+<bone body="world" bindpos="0 0 0" bindquat="1 0 0 0" vertid="0 1 2" vertweight="1 1 1"/></skin></deformable>
+"""
+
+
+def test_visible_sites_are_drawn_where_they_are() -> None:
+    model = mujoco.MjModel.from_xml_string(SITES.replace("SKIN", ""))
+    kinematics = poses(model, [np.array([0.5 * n - 1]) for n in range(5)])
+    drawing = Renderer(model, 5, 33)
+    assert set(drawing.fields) == set(kinematics)
+    image, behind = drawing.render(kinematics), drawing.render(kinematics, sentinel(33, 5))
+    for n in range(5):
+        across = 16.5 + (0.5 * n - 1) / (4 * math.tan(math.radians(22.5))) * 16.5  # in pixels
+        column = int(across)
+        assert image[n, 16, column].tolist() == [255, 51, 153]
+        seen = (image[n] != 0).any(-1)
+        assert torch.equal(seen, ~is_sentinel(behind[n]))
+        width = 0.3 / (4 * math.tan(math.radians(22.5))) * 33 * 2 / 2
+        assert abs(seen[16].sum().item() - width) < 1.5
+        assert image[n, 16 - int(16.5 / (4 * math.tan(math.radians(22.5)))), 16].tolist() == [0, 102, 0]
+
+
+@pytest.mark.parametrize(("skin", "width"), [("", 0), (SKIN, 4)])
+def test_what_collides_is_drawn_below_a_skin(skin: str, width: int) -> None:
+    """A sphere of radius 0.1 seen from 4 away is 33 * 0.2 / (8 tan 22.5 degrees) = 2 pixels wide, of 0.2 it is 4."""
+    text = (
+        SITES.replace("SKIN", skin)
+        .replace('size="0.3"', 'size="0.01"')
+        .replace('size="0.1" group="3"', 'size="0.2" group="3"')
+    )
+    model = mujoco.MjModel.from_xml_string(text)
+    image = Renderer(model, 1, 32).render(poses(model, [model.qpos0]), sentinel(32, 1))
+    assert (~is_sentinel(image[0])).any(0).sum() == width
 
 
 def test_a_recorded_graph_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import torch
 from dm_control import suite
 from torch import Tensor
 
-from envs.renderer import KINEMATICS, Backdrop, Renderer
+from envs.renderer import KINEMATICS, SITES, Backdrop, Renderer
 
 SENTINEL = (1, 254, 3)  # a colour that no model draws
 SPHERE = """
@@ -36,8 +36,8 @@ def poses(model: mujoco.MjModel, states: list[np.ndarray]) -> dict[str, Tensor]:
         data = mujoco.MjData(model)
         data.qpos[:] = qpos
         mujoco.mj_forward(model, data)
-        rows.append({name: getattr(data, name).copy() for name in KINEMATICS})
-    return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in KINEMATICS}
+        rows.append({name: getattr(data, name).copy() for name in KINEMATICS + SITES})
+    return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in KINEMATICS + SITES}
 
 
 def random_states(domain: str, task: str, count: int) -> tuple[mujoco.MjModel, list[np.ndarray]]:
