@@ -25,7 +25,8 @@ __all__ = ["DISTRACTIONS", "ENGINES", "TASKS", "BatchedEnv", "make"]
 
 TASKS = tuple(tasks.TASKS)
 ENGINES = ("auto", "c", "warp")
-CAMERAS = {"quadruped": 2}  # by domain, 0 for the others: as in Dreamer and the Distracting Control Suite
+# Of pixels, 0 for other tasks: quadruped's as in Dreamer and the Distracting Control Suite, dog_fetch's sees the dog.
+CAMERAS = {f"quadruped_{task}": 2 for task in ("walk", "run", "escape", "fetch")} | {"dog_fetch": 2}
 
 
 def make(
@@ -75,7 +76,7 @@ def make(
     home = where if warp else torch.device("cpu")
     renderer = moving = None
     if pixels:
-        look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task.split("_")[0], 0))
+        look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task, 0))
         renderer = Renderer(functions.model, num_envs, size, *look, home, workers)
         shown = (size, distraction_window, video_change, video_split, seed, home, video_dir)
         clean = partial(record, task, size=size, threads=workers)

@@ -9,6 +9,7 @@ import torch
 from test_renderer import SPHERE, is_sentinel, poses, random_states, sentinel, shifted_spheres
 from torch import Tensor
 
+import envs
 from envs import distractions, renderer, warp_runtime
 from envs.compositing import Backdrop
 from envs.renderer import Renderer
@@ -131,6 +132,14 @@ def test_what_collides_is_drawn_below_a_skin(skin: str, width: int) -> None:
     model = mujoco.MjModel.from_xml_string(text)
     image = Renderer(model, 1, 32).render(poses(model, [model.qpos0]), sentinel(32, 1))
     assert (~is_sentinel(image[0])).any(0).sum() == width
+
+
+@pytest.mark.parametrize("task", ["quadruped_walk", "dog_fetch", "dog_stand", "finger_turn_hard"])
+def test_the_agent_is_in_the_picture_and_not_tiny(task: str) -> None:
+    env = envs.make(task, pixels=True)
+    env.reset()
+    image = Renderer(env.model, 1, 64, camera=env.camera).render(env.kinematics, sentinel(64, 1))
+    assert (~is_sentinel(image[0, 8:56, 8:56])).sum() > 60
 
 
 def test_a_recorded_graph_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
