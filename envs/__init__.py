@@ -10,7 +10,7 @@ os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, wh
 import torch
 from torch import Tensor
 
-from envs import distracting, distractions, tasks
+from envs import distracting, distractions, room, tasks
 from envs.batched import BatchedEnv
 from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
@@ -83,8 +83,8 @@ def make(
         moving = distractions.make(distraction, num_envs, functions.model, *shown, record=clean, camera=look[-1])
     described = Measures(functions.measures, num_envs, home) if measures else None
     batch = (functions.model, num_envs, fields_read(functions, renderer, moving, described), functions.model_fields)
-    room = (contacts, constraints, deterministic)
-    physics: Engine = WarpEngine(*batch, home, *room) if warp else CEngine(*batch, workers)
+    size_of = (*room.of(task, contacts, constraints), deterministic)
+    physics: Engine = WarpEngine(*batch, home, *size_of) if warp else CEngine(*batch, workers)
     place(functions, physics.device, physics.dtype)
     resets, length = Resets(functions, num_envs, workers, seed), time_limit or functions.step_limit
     parts = (renderer, moving, described)
