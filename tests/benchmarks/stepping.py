@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,7 @@ TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
 # Those that step many environments in a call, and those that step one environment a process whatever is asked for.
 BATCHED = {"state": ("ours", "ours+policy", "envpool", "rollout", "stale rollout"), "pixels": ("ours",)}
 SINGLE = ("dm_control", "sb3", "async")
+NAMES = (*BATCHED["state"], "ours, cuda", "ours+policy, cuda", *SINGLE)
 CUDA = {"state": ("ours, cuda", "ours+policy, cuda"), "pixels": ("ours, cuda",)}
 TIMEOUT = 900  # seconds to the first step, kernels compiled
 
@@ -73,14 +75,16 @@ def measure(task: str, mode: str, peers: list[tuple[str, int]], arguments: argpa
     return rows
 
 
-def first_steps(task: str, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Return the seconds from the command to the first pixels, without and with compiled kernels on disk."""
-    seconds = {}
-    for state in ("cold", "warm"):
-        child = Child("ours", task, "pixels", 1, arguments.gl, WARP_CACHE_PATH=str(folder))
-        seconds[state] = child.facts["first_step_s"]
-        child.close()
-    return seconds
+def first_steps(arguments: argparse.Namespace) -> None:
+    """Print the seconds from the command to the first step, without and with compiled kernels on disk."""
+    print("\nseconds from the command to the first step")
+    for task in arguments.tasks:
+        for mode in arguments.modes:
+            with tempfile.TemporaryDirectory() as cache:
+                cold, warm = (Child("ours", task, mode, 64, "disable", WARP_CACHE_PATH=cache) for _ in range(2))
+                print(f"{task + ', ' + mode:34}{cold.facts['first_step_s']:8.1f} cold", end="")
+                print(f"{warm.facts['first_step_s']:8.1f} warm", flush=True)
+                cold.close(), warm.close()
 
 
 def fastest_gl() -> str:
@@ -113,7 +117,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines += [f"\n{task}, {mode}", f"{'':20}{'environments':>14}{'steps/s':>12}{'ours is':>10}{'MB each':>10}"]
         for row in here:
             same = [o["steps_s"] for o in here if o["peer"] == "ours" and o["num_envs"] == row["num_envs"]]
-            best = max(o["steps_s"] for o in here if o["peer"] == "ours")
+            best = max((o["steps_s"] for o in here if o["peer"] == "ours"), default=0.0)
             ratio = (same[0] if same and row["peer"] not in SINGLE else best) / row["steps_s"]
             lines.append(
                 f"{row['peer']:20}{row['num_envs']:>14,}{row['steps_s']:>12,.0f}{ratio:>9.2f}x"
@@ -126,25 +130,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--modes", nargs="+", default=["pixels", "state"], choices=["pixels", "state"])
+    parser.add_argument("--peers", nargs="+", default=[*NAMES], choices=[*NAMES])
     parser.add_argument("--num-envs", nargs="+", type=int, default=[64])
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
     parser.add_argument("--repetitions", type=int, default=5, help="turns that count")
+    parser.add_argument("--first-step", action="store_true", help="time the first step, too")
     parser.add_argument("--json", type=Path, help="file to write")
     arguments = parser.parse_args()
-    arguments.gl = fastest_gl()
-    if arguments.gl == "disable":
-        print("left out: what draws with dm_control, for there is no OpenGL here", file=sys.stderr)
-    rows, cuda = [], has_cuda()
+    singles = [peer for peer in SINGLE if peer in arguments.peers]
+    arguments.gl = fastest_gl() if singles and "pixels" in arguments.modes else "disable"
+    rows = []
     for mode in arguments.modes:
+        some = [*BATCHED[mode], *(CUDA[mode] if has_cuda() else ())]
+        drawn = singles if mode == "state" or arguments.gl != "disable" else []
+        if drawn != singles:
+            print("left out: what draws with dm_control, for there is no OpenGL here", file=sys.stderr)
         for task in arguments.tasks:
-            for num_envs in arguments.num_envs:
-                peers = [(peer, num_envs) for peer in (*BATCHED[mode], *(CUDA[mode] if cuda else ()))]
-                first = num_envs == arguments.num_envs[0] and (mode == "state" or arguments.gl != "disable")
-                rows += measure(task, mode, [*peers, *((peer, 1) for peer in SINGLE if first)], arguments)
+            peers = [(peer, count) for count in arguments.num_envs for peer in some if peer in arguments.peers]
+            rows += measure(task, mode, [*peers, *((peer, 1) for peer in drawn)], arguments)
     print(f"environment steps a second, {date.today()}, {platform.machine()}, {os.cpu_count()} cores, {arguments.gl}")
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if arguments.first_step:
+        first_steps(arguments)
 
 
 if __name__ == "__main__":
