@@ -9,8 +9,9 @@ import torch
 def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
     """Raise ValueError for a name that is not valid, with the nearest valid one or with all of them."""
     if value not in valid:
-        near = difflib.get_close_matches(value, valid, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}"
+        lower = {name.lower(): name for name in valid}
+        near = difflib.get_close_matches(value.lower(), lower, 1)
+        hint = f"did you mean {lower[near[0]]!r}?" if near else f"choose one of {', '.join(valid)}"
         raise ValueError(f"unknown {option} {value!r}: {hint}")
 
 

@@ -33,8 +33,8 @@ def read(folder: str | Path, split: str, size: int, limit: int, number: int | No
                     f"the {split} videos of {str(folder)!r} take more than {limit / 2**20:.0f} MiB at {size}x{size}: "
                     "use fewer or shorter ones, a smaller window, or raise the video memory"
                 )
-        if not frames:
-            raise ValueError(f"cannot read video {str(path)!r}: it has no frames")
+        if len(frames) < 2:
+            raise ValueError(f"video {str(path)!r} does not move: it has {len(frames)} frames, and needs at least 2")
         videos.append(torch.stack(frames))
     return videos
 

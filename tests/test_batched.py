@@ -167,25 +167,3 @@ def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
     env.reset()
     with pytest.raises(ValueError, match=message):
         env.step(action)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"task": "walker_wlak"}, "unknown task 'walker_wlak': did you mean 'walker_walk'?"),
-        ({"task": "zzz"}, "unknown task 'zzz': choose one of "),
-        ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
-        ({"action_repeat": -2}, "action_repeat must be at least 1, got -2"),
-        ({"time_limit": 0}, "time_limit must be at least 1, got 0"),
-        ({"engine": "wrap"}, "unknown engine 'wrap': did you mean 'warp'?"),
-        ({"contacts": 0, "engine": "warp"}, "contacts must be at least 1, got 0"),
-        ({"device": "cdua"}, "unknown device 'cdua': take 'cpu' or 'cuda'"),
-        ({"device": "mps"}, "the device must be cpu or cuda, got mps"),
-        ({"distraction": "video"}, "the distraction 'video' needs pixels"),
-        ({"distraction": "vidoe", "pixels": True}, "video"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_in_one_line(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        envs.make(**({"task": "walker_walk"} | options))
-    assert message in str(caught.value) and "\n" not in str(caught.value)

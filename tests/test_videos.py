@@ -126,7 +126,8 @@ def test_frames_are_cropped_to_the_central_square_and_averaged(tmp_path: Path) -
     stripes[:, :, 0] = np.arange(8) * 10  # columns 0 to 70; the central square is columns 2 to 5
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        Image.fromarray(stripes).save(tmp_path / name / "0.png")
+        for frame in ("0", "1"):
+            Image.fromarray(stripes).save(tmp_path / name / f"{frame}.png")
     (frames,) = video_folder.read(tmp_path, "train", 2, 2**20)
     assert frames[0, :, :, 0].tolist() == [[25, 45], [25, 45]]
 
@@ -155,7 +156,7 @@ def test_files_are_split_and_never_shared(tmp_path: Path, count: int, held_out: 
 
 def test_videos_of_unlike_lengths_lie_end_to_end(tmp_path: Path) -> None:
     for video in range(3):
-        sequence(tmp_path / f"v{video}", count=video + 1)
+        sequence(tmp_path / f"v{video}", count=video + 2)
     bank = videos.from_folder(tmp_path, "train", 3, CPU)
     assert len(bank.lengths) == 2
     assert bank.frames.shape == (int(bank.lengths.sum()), 3, 3, 3)
