@@ -6,6 +6,8 @@ from typing import Any
 from agents.agent import Agent
 from agents.config import Config, nearest
 from agents.infopower import InfoPower, InfoPowerConfig
+from agents.sb3_ppo import SB3PPO, SB3PPOConfig
+from agents.sb3_sac import SB3SAC, SB3SACConfig
 from world_models.infopower import InfoPowerModelConfig
 
 # Sized for minutes on two processor cores. The weights put the reward and the action before the rest of the picture:
@@ -47,11 +49,21 @@ AGENTS: dict[str, Config[Any]] = {
     "infopower-small": Config(
         "infopower-small", SMALL, action_repeat=4, steps=200_000, train_ratio=1 / 16, prefill=8000, replay_size=50_000
     ),
+    "sb3-ppo": Config(
+        "sb3-ppo", SB3PPOConfig(), observation="state", train_ratio=1 / 4096, prefill=0, replay_size=16_384
+    ),
+    "sb3-sac": Config("sb3-sac", SB3SACConfig(), observation="state", steps=500_000, train_ratio=0.25),
 }
-CLASSES: dict[type, Callable[..., Agent]] = {InfoPowerConfig: InfoPower}
+CLASSES: dict[type, Callable[..., Agent]] = {
+    InfoPowerConfig: InfoPower,
+    SB3PPOConfig: SB3PPO,
+    SB3SACConfig: SB3SAC,
+}
 ABOUT = {
     "infopower": "InfoPower at the published sizes of contrastive Dreamer, for one GPU.",
     "infopower-small": "InfoPower for two processor cores: minutes from pixels to a policy.",
+    "sb3-ppo": "stable-baselines3's PPO from states: a model-free baseline.",
+    "sb3-sac": "stable-baselines3's SAC from states: a model-free baseline.",
 }
 
 

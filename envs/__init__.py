@@ -7,6 +7,7 @@ from pathlib import Path
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, which else looks for OpenGL
 
+import gymnasium
 import torch
 from torch import Tensor
 
@@ -16,7 +17,7 @@ from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
 from envs.measures import Measures
-from envs.renderer import Renderer
+from envs.renderer import Renderer, poses_drawn
 from envs.resets import Resets
 from envs.tasks.task import Task, place
 from envs.warp_engine import WarpEngine
@@ -25,6 +26,10 @@ __all__ = ["DISTRACTIONS", "ENGINES", "TASKS", "BatchedEnv", "make"]
 
 TASKS = tuple(tasks.TASKS)
 ENGINES = ("auto", "c", "warp")
+for _task in TASKS:
+    gymnasium.register(
+        f"empower/{_task}-v0", "envs.gym:Env", vector_entry_point="envs.gym:make_vec", kwargs={"task": _task}
+    )
 # Of pixels, 0 for other tasks: quadruped's as in Dreamer and the Distracting Control Suite, dog_fetch's sees the dog.
 CAMERAS = {f"quadruped_{task}": 2 for task in ("walk", "run", "escape", "fetch")} | {"dog_fetch": 2}
 
@@ -82,7 +87,7 @@ def make(
         clean = partial(record, task, size=size, threads=workers)
         moving = distractions.make(distraction, num_envs, functions.model, *shown, record=clean, camera=look[-1])
     described = Measures(functions.measures, num_envs, home) if measures else None
-    batch = (functions.model, num_envs, fields_read(functions, renderer, moving, described), functions.model_fields)
+    batch = (functions.model, num_envs, fields_read(functions, moving, described), functions.model_fields)
     size_of = (*room.of(task, contacts, constraints), deterministic)
     physics: Engine = WarpEngine(*batch, home, *size_of) if warp else CEngine(*batch, workers)
     place(functions, physics.device, physics.dtype)
@@ -91,12 +96,10 @@ def make(
     return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, state, stagger, *parts)
 
 
-def fields_read(
-    task: Task, renderer: Renderer | None, distraction: Distraction | None, measures: Measures | None
-) -> tuple[str, ...]:
-    """Name every field of the physics that something reads."""
-    readers = (part.fields for part in (task, renderer, distraction, measures) if part is not None)
-    return tuple(dict.fromkeys(chain(*readers)))
+def fields_read(task: Task, distraction: Distraction | None, measures: Measures | None) -> tuple[str, ...]:
+    """Name every field of the physics that something reads; pictures for people may be drawn at any time."""
+    readers = (part.fields for part in (task, distraction, measures) if part is not None)
+    return tuple(dict.fromkeys(chain(poses_drawn(task.model), *readers)))
 
 
 def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:

@@ -50,6 +50,10 @@ class Clips:
         """Return the scene in front of the clips."""
         return scene._replace(backdrop=self.backdrop)
 
+    def seed(self, seed: int) -> None:
+        """Draw from another seed from now on, of the same bank."""
+        self._generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return what is shown and what will be drawn; the bank itself is made again from its seed or folder."""
         return {
@@ -88,7 +92,7 @@ class Noise:
         self._redraw()
 
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
-        """Draw the next frames; episodes make no difference."""
+        """Draw the next frames; neither episodes nor steps make a difference."""
         self._redraw()
 
     @property
@@ -99,6 +103,10 @@ class Noise:
     def apply(self, scene: Scene) -> Scene:
         """Return the scene in front of the noise."""
         return scene._replace(backdrop=self.backdrop)
+
+    def seed(self, seed: int) -> None:
+        """Draw from another seed from now on."""
+        self._generator.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the generator as it was before the present frames, which are drawn again when it is loaded."""

@@ -22,7 +22,7 @@ from envs.alarms import Alarms
 from envs.distractions import Distraction
 from envs.engines import Engine
 from envs.measures import Measures
-from envs.renderer import Renderer, Scene
+from envs.renderer import Renderer, Scene, poses_drawn
 from envs.resets import Resets
 from envs.tasks.task import Task, control_ranges
 
@@ -74,11 +74,26 @@ class BatchedEnv:
         """What the columns of a timestep's `measures` are, if they were asked for."""
         return () if self._measures is None else self._measures.names
 
-    def reset(self) -> TensorDict:
-        """Begin new episodes everywhere: (N,) first rows; staggered ages make the first episodes end in turn."""
-        self._last[:] = True
-        timestep = self.step(torch.zeros(self.num_envs, self.action_dim))
-        if self.stagger:
+    def seed(self, seed: int) -> None:
+        """Draw starts and distractions from another seed; videos stay those that were made. Call `reset` next."""
+        self._resets.seed(seed)
+        if self._distraction is not None:
+            self._distraction.seed(seed)
+
+    def reset(self, rows: Tensor | None = None) -> TensorDict:
+        """Begin new episodes in `rows` (N,) bool, by default everywhere; return (N,), where these are first rows.
+
+        Other rows stay where they are and say so with reward 0. Where all begin, staggered ages make the first
+        episodes end in turn.
+        """
+        engine = self._engine
+        first = torch.ones_like(self._last) if rows is None else rows.cpu()
+        self._begin(first)
+        self._last = self._last & ~first
+        reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
+        action = torch.zeros(self.num_envs, self.action_dim, dtype=engine.dtype, device=engine.device)
+        timestep = self._timestep(reward, first, torch.zeros_like(first), 0, action)
+        if self.stagger and rows is None:
             self._age = torch.arange(self.num_envs) * self.step_limit // self.num_envs
         return timestep
 
@@ -111,14 +126,18 @@ class BatchedEnv:
             if functions.terminal is not None:
                 terminal |= running & functions.terminal(engine.fields).cpu()
             running = running & (self._age < self.step_limit) & ~terminal
-        if first.any():
-            indices = first.numpy().nonzero()[0]
-            engine.set_state(indices, *self._resets.take(len(indices)))
-            self._age[first] = 0
-            if self._measures is not None:
-                self._measures.start(engine.fields, first.to(engine.device, non_blocking=True))
+        self._begin(first)
         self._last = ~first & (terminal | (self._age >= self.step_limit))
         return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat, action)
+
+    def _begin(self, rows: Tensor) -> None:
+        """Put rows (N,) bool, on the host, into initial states."""
+        if rows.any():
+            indices = rows.numpy().nonzero()[0]
+            self._engine.set_state(indices, *self._resets.take(len(indices)))
+            self._age[rows] = 0
+            if self._measures is not None:
+                self._measures.start(self._engine.fields, rows.to(self._engine.device, non_blocking=True))
 
     def _timestep(self, reward: Tensor, first: Tensor, terminal: Tensor, steps: int, action: Tensor) -> TensorDict:
         values = {"reward": reward.float(), "is_first": first, "is_last": self._last, "is_terminal": terminal}
@@ -140,8 +159,7 @@ class BatchedEnv:
     @property
     def kinematics(self) -> dict[str, Tensor]:
         """Copies of the poses that a renderer draws, (N, ...): for pictures that people watch."""
-        fields = () if self._renderer is None else self._renderer.fields
-        return {name: self._engine.fields[name].clone() for name in fields}
+        return {name: self._engine.fields[name].clone() for name in poses_drawn(self.model)}
 
     @property
     def context(self) -> Mapping[str, Tensor]:

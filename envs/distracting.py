@@ -67,7 +67,7 @@ class Camera:
         self.roll, self.spin = torch.zeros(2, num_envs, device=device)
 
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
-        """Walk on by `steps` control steps, at least one; rows that begin an episode do so from a new place."""
+        """Walk on by `steps` control steps; rows that begin an episode do so from a new place, by one at least."""
         eye, aim, centre = self._model_camera(poses)
         start = spherical(eye - centre)
         low, high = self._limits(start)
@@ -82,11 +82,12 @@ class Camera:
             "roll": math.pi / 2 * self._scale * (2 * share[:, 4] - 1),
             "spin": math.pi / 50 * self._scale * (2 * share[:, 5] - 1),
         }
-        for name, value in begun.items():
-            old = getattr(self, name)
-            setattr(self, name, torch.where(is_first.view(-1, *[1] * (old.ndim - 1)), value, old))
+        before = {name: getattr(self, name) for name in self._state}
+        self._merge(is_first, begun, before)
         for _ in range(max(steps, 1)):
             self._walk()
+        if steps == 0:  # only those that begin take the one step
+            self._merge(is_first, {name: getattr(self, name) for name in self._state}, before)
 
     def apply(self, scene: Scene) -> Scene:
         """Return the scene as this camera sees it."""
@@ -101,6 +102,10 @@ class Camera:
         cam_xmat[:, self._camera] = axes.flatten(1).to(cam_xmat.dtype)
         return scene._replace(poses={**scene.poses, "cam_xpos": cam_xpos, "cam_xmat": cam_xmat})
 
+    def seed(self, seed: int) -> None:
+        """Draw from another seed from now on."""
+        self._generator.manual_seed(seed)
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return where the cameras are, how they move, and what will be drawn."""
         return {name: getattr(self, name).clone() for name in self._state} | {"generator": self._generator.get_state()}
@@ -110,6 +115,12 @@ class Camera:
         for name in self._state:
             setattr(self, name, state[name].to(self._device, copy=True))
         self._generator.set_state(state["generator"].cpu())
+
+    def _merge(self, rows: Tensor, new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> None:
+        """Take over what is new in rows (N,) bool and what is old elsewhere."""
+        for name in self._state:
+            mask = rows.view(-1, *[1] * (old[name].ndim - 1))
+            setattr(self, name, torch.where(mask, new[name], old[name]))
 
     def _walk(self) -> None:
         """Take one control step."""
@@ -178,6 +189,10 @@ class Colours:
     def apply(self, scene: Scene) -> Scene:
         """Return the scene in these colours."""
         return scene._replace(colours=self._colours)
+
+    def seed(self, seed: int) -> None:
+        """Draw from another seed from now on."""
+        self._generator.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the colours and what will be drawn."""

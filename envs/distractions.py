@@ -36,12 +36,17 @@ class Distraction(Protocol):
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
         """Move on by `steps` control steps under actions (N, A) in [-1, 1], to physics that `poses` shows.
 
-        Rows that begin an episode, is_first (N,) bool, begin anew; their actions are ignored.
+        Rows that begin an episode, is_first (N,) bool, begin anew; their actions are ignored. By 0 steps, the others
+        stay as they are.
         """
         ...
 
     def apply(self, scene: Scene) -> Scene:
         """Return the scene as it looks now."""
+        ...
+
+    def seed(self, seed: int) -> None:
+        """Draw from another seed from now on."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -66,6 +71,12 @@ class Layers:
         for part in self.parts.values():
             scene = part.apply(scene)
         return scene
+
+    def seed(self, seed: int) -> None:
+        """Give each a seed of its own."""
+        seeds = np.random.SeedSequence(seed).generate_state(len(self.parts)).tolist()
+        for part, own_seed in zip(self.parts.values(), seeds, strict=True):
+            part.seed(own_seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all."""

@@ -52,11 +52,12 @@ class Reafferent:
 
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
         """Move on by one frame, to what the actions (N, A) make of it."""
-        self._time = torch.where(is_first, 0, self._time + 1)
+        moved = is_first | (steps > 0)
+        self._time = torch.where(is_first, 0, self._time + int(steps > 0))
         action = torch.where(is_first.unsqueeze(1), 0.0, action)[:, : self._dims]
         digits = ((action + 1) / 2 * self._intervals).long().clamp(0, self._intervals - 1)  # (N, dims)
         cell = (digits * self._places).sum(1)
-        self._current = (cell * TIMES + self._time % TIMES).to(torch.int32)
+        self._current = torch.where(moved, (cell * TIMES + self._time % TIMES).to(torch.int32), self._current)
 
     @property
     def backdrop(self) -> Backdrop:
@@ -66,6 +67,9 @@ class Reafferent:
     def apply(self, scene: Scene) -> Scene:
         """Return the scene in front of it."""
         return scene._replace(backdrop=self.backdrop)
+
+    def seed(self, seed: int) -> None:
+        """Draw nothing: the colours were drawn when it was made."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the time and what is shown; the grids are made again from their seed."""

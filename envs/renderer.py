@@ -76,7 +76,7 @@ class Renderer:
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self.camera, self._model, self._quality = camera, model, quality
         self._sites = sites.visible(model)  # drawn as further geoms
-        self.fields = KINEMATICS + SITES * bool(len(self._sites))
+        self.fields = poses_drawn(model)
         self._opacity = np.where(floor(model, background), np.float32(opacity), np.float32(1))  # (geoms,)
         with warp_runtime.scope(self.device):
             self._mjw_model = mjw.put_model(model)
@@ -195,6 +195,11 @@ class Renderer:
     def _has_textures_in_front(self) -> bool:
         materials = self._model.geom_matid[self._opacity > 0]
         return bool((self._model.mat_texid[materials[materials >= 0]] >= 0).any())
+
+
+def poses_drawn(model: mujoco.MjModel) -> tuple[str, ...]:
+    """Name the poses of a model that a `Renderer` draws."""
+    return KINEMATICS + SITES * bool(len(sites.visible(model)))
 
 
 def floor(model: mujoco.MjModel, background: str) -> np.ndarray:

@@ -17,9 +17,12 @@ class Resets:
     def __init__(self, task: Task, num_envs: int, threads: int, seed: int) -> None:
         self._task, self.num_envs = task, num_envs
         self._draws = Draws(task.model, max(num_envs, FEWEST), threads, task.model_fields)
-        self._random = np.random.default_rng(seed)
-        self._before: dict[str, Any] = {}
         self._next = 0
+        self.seed(seed)
+
+    def seed(self, seed: int) -> None:
+        """Begin anew with the states of another seed."""
+        self._random = np.random.default_rng(seed)
         self._refill()
 
     def take(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -47,7 +50,7 @@ class Resets:
         self._next = state["next"]
 
     def _refill(self) -> None:
-        self._before = self._random.bit_generator.state  # type: ignore[assignment]
+        self._before: Any = self._random.bit_generator.state
         self._draws.clear()
         self._task.reset(self._draws, self._random)
         self._draws.forward(self._draws.rows)
