@@ -152,7 +152,8 @@ def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
     monkeypatch.setattr(film, "SIZE", 32)
     for name in ("one", "two"):
         (tmp_path / "clips" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8), "teal").save(tmp_path / "clips" / name / "frame.png")
+        for frame in range(2):
+            Image.new("RGB", (8, 8), "teal").save(tmp_path / "clips" / name / f"{frame}.png")
     other = tmp_path / "other"
     shutil.copytree(run, other)
     config = json.loads((run / "config.json").read_text())
