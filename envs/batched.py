@@ -118,10 +118,13 @@ class BatchedEnv:
                 break
             stepped = running if engine.skips_rows else running | first  # what is reset next may as well be stepped
             engine.step(control, functions.substeps, None if stepped.all() else stepped)
-            counted = running.to(engine.device, non_blocking=True)
-            reward += torch.where(counted, functions.reward(engine.fields), 0.0)
+            earned = functions.reward(engine.fields)
+            if not running.all() or self._measures is not None:
+                counted = running.to(engine.device, non_blocking=True)
+                earned = torch.where(counted, earned, 0.0)
             if self._measures is not None:
                 self._measures.add(engine.fields, counted)
+            reward += earned
             self._age += running
             if functions.terminal is not None:
                 terminal |= running & functions.terminal(engine.fields).cpu()

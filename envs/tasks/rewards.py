@@ -18,11 +18,18 @@ def tolerance(
     Any shape; margin 0 falls to 0 at once. Equals dm_control.utils.rewards.tolerance.
     """
     lower, upper = bounds
-    inside = (lower <= x) & (x <= upper)
     if margin == 0:
-        return inside.to(x.dtype)
-    distance = torch.where(x < lower, lower - x, x - upper) / margin
-    return torch.where(inside, 1.0, SIGMOIDS[sigmoid](distance, value_at_margin))
+        return ((lower <= x) & (x <= upper)).to(x.dtype)
+    if lower == upper:
+        distance = (x - lower).abs()
+    elif upper == math.inf:
+        distance = (lower - x).clamp(min=0)
+    else:
+        distance = torch.maximum(lower - x, x - upper).clamp(min=0)
+    return SIGMOIDS[sigmoid](distance / margin, value_at_margin)  # 1 at distance 0, all of them
+
+
+# Each falls from 1 at distance x = 0, and x is never negative.
 
 
 def gaussian(x: Tensor, value: float) -> Tensor:
@@ -30,13 +37,11 @@ def gaussian(x: Tensor, value: float) -> Tensor:
 
 
 def linear(x: Tensor, value: float) -> Tensor:
-    scaled = x * (1 - value)
-    return torch.where(scaled.abs() < 1, 1 - scaled, 0.0)
+    return (1 - x * (1 - value)).clamp(min=0)
 
 
 def quadratic(x: Tensor, value: float) -> Tensor:
-    scaled = x * math.sqrt(1 - value)
-    return torch.where(scaled.abs() < 1, 1 - scaled.square(), 0.0)
+    return (1 - (x * math.sqrt(1 - value)).square()).clamp(min=0)
 
 
 def hyperbolic(x: Tensor, value: float) -> Tensor:
