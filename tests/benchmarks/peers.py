@@ -54,6 +54,31 @@ def ours(task: str, pixels: bool, num_envs: int, policy: bool = False, device: s
     return step, num_envs
 
 
+def learning(task: str, pixels: bool, num_envs: int) -> Peer:
+    """This suite with stable-baselines3's PPO: a call is a rollout of 32 steps and the update that learns from it."""
+    import torch
+
+    import envs
+    from agents.registry import CLASSES, preset
+    from agents.replay import ReplayBuffer
+
+    torch.set_num_threads(1)
+    env, config = envs.make(task, num_envs), preset("sb3-ppo").agent
+    agent = CLASSES[type(config)](env.observation_shapes, env.action_dim, config, "cpu")
+    replay = ReplayBuffer(num_envs * 64, num_envs, torch.device("cpu"))
+    timestep, carry = env.reset(), agent.initial_carry(num_envs)
+
+    def step() -> None:
+        nonlocal timestep, carry
+        for _ in range(32):
+            out, carry = agent.act(timestep, carry)
+            replay.add(timestep.clone().update(out))
+            timestep = env.step(out["action"])
+        agent.update(replay)
+
+    return step, 32 * num_envs
+
+
 def envpool(task: str, pixels: bool, num_envs: int) -> Peer:
     """EnvPool's own C++ version of the task, synchronous."""
     import envpool as library
@@ -175,6 +200,7 @@ def DmControl(task: str, pixels: bool) -> object:
 PEERS: dict[str, Callable[[str, bool, int], Peer]] = {
     "ours": ours,
     "ours+policy": partial(ours, policy=True),
+    "ours+learning": learning,
     "ours, cuda": partial(ours, device="cuda"),
     "ours+policy, cuda": partial(ours, policy=True, device="cuda"),
     "envpool": envpool,

@@ -22,7 +22,10 @@ from typing import Any
 PEERS = Path(__file__).with_name("peers.py")
 TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
 # Those that step many environments in a call, and those that step one environment a process whatever is asked for.
-BATCHED = {"state": ("ours", "ours+policy", "envpool", "rollout", "stale rollout"), "pixels": ("ours",)}
+BATCHED = {
+    "state": ("ours", "ours+policy", "ours+learning", "envpool", "rollout", "stale rollout"),
+    "pixels": ("ours",),
+}
 SINGLE = ("dm_control", "sb3", "async")
 NAMES = (*BATCHED["state"], "ours, cuda", "ours+policy, cuda", *SINGLE)
 CUDA = {"state": ("ours, cuda", "ours+policy, cuda"), "pixels": ("ours, cuda",)}
