@@ -117,14 +117,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = []
     for task, mode in dict.fromkeys((row["task"], row["mode"]) for row in rows):
         here = [row for row in rows if (row["task"], row["mode"]) == (task, mode)]
-        lines += [f"\n{task}, {mode}", f"{'':20}{'environments':>14}{'steps/s':>12}{'ours is':>10}{'MB each':>10}"]
+        lines += [f"\n{task}, {mode}", f"{'':20}{'environments':>14}{'steps/s':>12}{'ours is':>10}{'MB':>10}"]
         for row in here:
             same = [o["steps_s"] for o in here if o["peer"] == "ours" and o["num_envs"] == row["num_envs"]]
             best = max((o["steps_s"] for o in here if o["peer"] == "ours"), default=0.0)
             ratio = (same[0] if same and row["peer"] not in SINGLE else best) / row["steps_s"]
             lines.append(
                 f"{row['peer']:20}{row['num_envs']:>14,}{row['steps_s']:>12,.0f}{ratio:>9.2f}x"
-                f"{row['megabytes'] / row['num_envs']:>10.2f}"
+                f"{row['megabytes']:>10,.0f}"
             )
     return "\n".join(lines)
 
