@@ -1,33 +1,15 @@
 """Look at runs: python visualize.py RUN [RUN ...]; learning curves as PNG."""
 
-import json
-import math
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import matplotlib
-import numpy as np
 import tyro
 
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
-
-from agents.config import Config, flatten
-from agents.registry import AGENTS
 from train import load_config
-
-Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
-# options that make another run of the same agent, or look at it at other times
-NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
-COLUMNS = {"step": "environment steps", "speed/minutes": "minutes"}
+from views import curves
 
 
 @dataclass(frozen=True)
@@ -40,155 +22,6 @@ class Command:
     """PNG to write. Default: curves.png in the run; needed for several runs."""
 
 
-@dataclass
-class Run:
-    """What a run folder tells a picture."""
-
-    config: Config[Any]
-    rows: list[dict[str, float]]
-    random: float | None
-    """Mean return of a random policy, where evaluate.py has measured it."""
-    label: str = field(default="")
-
-    def curve(self, metric: str, against: str = "step") -> Curve:
-        """Return where a metric was written, and its values."""
-        rows = [row for row in self.rows if metric in row and math.isfinite(row[metric])]
-        return np.array([row[against] for row in rows]), np.array([row[metric] for row in rows])
-
-
-def load_run(folder: Path) -> Run:
-    """Read a run folder; raise FileNotFoundError or ValueError, in one line, when there is nothing to draw."""
-    config, path = load_config(folder), folder / "metrics.jsonl"
-    if not path.exists():
-        raise FileNotFoundError(f"the run {folder} has no metrics.jsonl")
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break  # a line that the run is writing now
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is damaged at line {number}: {error.msg}") from error
-    if not rows:
-        raise ValueError(f"the run {folder} has no metrics yet")
-    return Run(config, rows, random_return(folder / "evaluation.json", config.distraction))
-
-
-def random_return(path: Path, distraction: str) -> float | None:
-    """Return the mean of the random policy under the run's distraction, if it is in the evaluation."""
-    if not path.exists():
-        return None
-    conditions = json.loads(path.read_text())
-    means = [c["mean"] for c in conditions if c["policy"] == "random" and c["distraction"] == distraction]
-    return means[0] if means else None
-
-
-def label_variants(runs: Sequence[Run]) -> None:
-    """Label each run by its preset, and by what was changed in it among the options in which the runs differ."""
-    options = [flatten(run.config) for run in runs]
-    names = {name for each in options for name in each} - NOT_A_VARIANT - {"name"}
-    differing = sorted(name for name in names if len({str(each.get(name)) for each in options}) > 1)
-    for run, each in zip(runs, options, strict=True):
-        preset = flatten(AGENTS[run.config.name])
-        changed = [name for name in differing if name in each and each[name] != preset[name]]
-        run.label = ", ".join([run.config.name, *(f"{name.removeprefix('agent.')} {each[name]}" for name in changed)])
-
-
-def draw_returns(runs: Sequence[Run]) -> Figure:
-    """Draw evaluation returns: a row for each task, against environment steps and against minutes."""
-    label_variants(runs)
-    tasks = list(dict.fromkeys(run.config.task for run in runs))
-    figure, axes = plt.subplots(len(tasks), 2, figsize=(11, 3.6 * len(tasks)), squeeze=False, layout="constrained")
-    labels = list(dict.fromkeys(run.label for run in runs))
-    for row, task in zip(axes, tasks, strict=True):
-        for axis, (against, title) in zip(row, COLUMNS.items(), strict=True):
-            for number, label in enumerate(labels):
-                variant = [run for run in runs if (run.config.task, run.label) == (task, label)]
-                if variant:
-                    draw_variant(axis, variant, against, f"C{number}")
-            for mean in [run.random for run in runs if run.config.task == task and run.random is not None][:1]:
-                axis.axhline(mean, color="grey", linestyle=":", label="random policy")
-            axis.set(title=task, xlabel=title, ylabel="return on held-out videos", ylim=(0, None), xlim=(0, None))
-            axis.grid(alpha=0.3)
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize="small", loc="outside lower center")
-    return figure
-
-
-def draw_variant(axis: Axes, runs: Sequence[Run], against: str, color: str) -> None:
-    """Draw the mean of runs that differ in the seed alone, each seed as a thin line, and the band that they span."""
-    curves = [run.curve("eval/return", against) for run in runs]
-    curves = [(x, y) for x, y in curves if len(x)]
-    if not curves:
-        return
-    for x, y in curves:
-        axis.plot(x, y, color=color, alpha=0.35, linewidth=0.8)
-    common = max(curves, key=lambda curve: len(curve[0]))[0]
-    common = common[common <= min(x[-1] for x, _ in curves)]
-    if not len(common):
-        common = np.array([min(x[-1] for x, _ in curves)])
-    values = np.stack([np.interp(common, x, y) for x, y in curves])  # (seeds, points)
-    seeds = f" ({len(curves)} seeds)" if len(curves) > 1 else ""
-    axis.plot(common, values.mean(0), color=color, linewidth=2, label=runs[0].label + seeds)
-    axis.fill_between(common, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
-
-
-def draw_metrics(run: Run) -> Figure:
-    """Draw every metric of one run, one panel each, with returns first."""
-    names = sorted({name for row in run.rows for name in row} - {"step", "episode/return", "eval/return", "eval/std"})
-    columns, panels = 4, 1 + len(names)
-    rows = -(-panels // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(14, 2.4 * rows), squeeze=False, layout="constrained")
-    flat = axes.flatten()
-    draw_return(flat[0], run)
-    for axis, name in zip(flat[1:], names, strict=False):
-        axis.plot(*run.curve(name), linewidth=1)
-        axis.set_title(name, fontsize="small")
-    for axis in flat[:panels]:
-        axis.tick_params(labelsize="x-small")
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.grid(alpha=0.3)
-    for axis in flat[panels:]:
-        axis.set_visible(False)
-    figure.suptitle(f"{run.config.name} on {run.config.task}, distraction {run.config.distraction}: against steps")
-    return figure
-
-
-def draw_return(axis: Axes, run: Run) -> None:
-    """Draw returns while exploring, and of greedy episodes on held-out videos with their spread."""
-    axis.plot(*run.curve("episode/return"), linewidth=1, alpha=0.6, label="exploring")
-    (x, y), (at, std) = run.curve("eval/return"), run.curve("eval/std")
-    axis.plot(x, y, marker="o", markersize=3, linewidth=2, label="held-out")
-    if len(x) and len(x) == len(at):
-        axis.fill_between(x, y - std, y + std, alpha=0.15, color="C1", linewidth=0)
-    if run.random is not None:
-        axis.axhline(run.random, color="grey", linestyle=":", label="random policy")
-    axis.set_title("return", fontsize="small")
-    axis.legend(fontsize="x-small")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG aside and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".unfinished")
-    figure.savefig(aside, format="png", dpi=120)
-    os.replace(aside, path)
-    plt.close(figure)
-
-
-def summary(runs: Sequence[Run]) -> str:
-    """Say where each run stands."""
-    lines = [f"{'run':<44}{'steps':>10}{'minutes':>9}{'held-out return':>17}"]
-    for run in runs:
-        last: Mapping[str, float] = run.rows[-1]
-        returns = run.curve("eval/return")[1]
-        mean = f"{returns[-1]:.1f}" if len(returns) else "-"
-        name = f"{run.config.name} {run.config.task} {run.config.distraction} {run.config.seed}"
-        lines.append(f"{name:<44}{last['step']:>10,}{last['speed/minutes']:>9.1f}{mean:>17}")
-    return "\n".join(lines)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
@@ -197,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("name at least one run folder")
         if len(command.runs) > 1 and command.out is None:
             raise ValueError("several runs need a file to write: --out curves.png")
-        runs = [load_run(folder) for folder in command.runs]
+        runs = [curves.load_run(folder, load_config(folder)) for folder in command.runs]
         path = command.out or command.runs[0] / "curves.png"
-        save(draw_metrics(runs[0]) if len(runs) == 1 else draw_returns(runs), path)
+        curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_returns(runs), path)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"{summary(runs)}\n\nwritten: {path}")
+    print(f"{curves.summary(runs)}\n\nwritten: {path}")
 
 
 if __name__ == "__main__":

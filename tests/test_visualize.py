@@ -10,6 +10,7 @@ from tiny import arguments
 
 import train
 import visualize
+from views import curves
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
     train.main(arguments(run, "--observation", "state"))
     return run
+
+
+def loaded(run: Path) -> curves.Run:
+    return curves.load_run(run, train.load_config(run))
 
 
 def variant(run: Path, target: Path, returns: tuple[float, float], **options: object) -> Path:
@@ -41,7 +46,7 @@ def test_one_run_is_one_page_of_all_its_metrics(run: Path, capsys: pytest.Captur
     with Image.open(run / "curves.png") as picture:
         picture.load()
         assert picture.width > 1000
-    figure = visualize.draw_metrics(visualize.load_run(run))
+    figure = curves.draw_metrics(loaded(run))
     titles = {axis.get_title() for axis in figure.axes if axis.get_visible()}
     assert {"return", "loss/forward", "model/kl", "speed/env_steps"} <= titles
     assert "600" in capsys.readouterr().out and not list(run.glob("*.unfinished"))
@@ -56,7 +61,7 @@ def test_seeds_are_averaged_and_variants_named_by_what_was_changed(run: Path, tm
     ]
     evaluation = [{"policy": "random", "distraction": "none", "mean": 4.5}]
     (folders[0] / "evaluation.json").write_text(json.dumps(evaluation))
-    figure = visualize.draw_returns([visualize.load_run(folder) for folder in folders])
+    figure = curves.draw_returns([loaded(folder) for folder in folders])
     steps, minutes = figure.axes[:2]
     lines = {line.get_label(): line for line in steps.lines if not line.get_label().startswith("_")}
     assert len(lines) == 3
@@ -81,7 +86,7 @@ def test_a_line_that_is_being_written_is_left_out(run: Path, tmp_path: Path) -> 
     live = variant(run, tmp_path / "live", (1.0, 2.0))
     with (live / "metrics.jsonl").open("a") as file:
         file.write('{"step": 720, "eval/ret')
-    assert visualize.load_run(live).rows[-1]["step"] == 600
+    assert loaded(live).rows[-1]["step"] == 600
 
 
 def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
