@@ -1,4 +1,4 @@
-"""InfoPower's behaviour (arXiv 2204.08585): actor and critic in imagination, rewarded for reward and empowerment.
+"""Actor and critic in imagination, over any world model; with InfoPower's, its behaviour (arXiv 2204.08585):
 
     V(z_t) ~ E_pi sum [ ln q(r_t | z_t) + ln q(a_{t-1} | z_t, z_{t-1}) ],
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import tyro
 from tensordict import TensorDict
 from torch import Tensor, nn
 
@@ -22,9 +23,12 @@ from agents.normalize import RunningMoments, RunningRange
 from agents.replay import ReplayBuffer
 from agents.returns import lambda_return
 from world_models.augment import random_shift
-from world_models.infopower import InfoPowerModel, InfoPowerModelConfig, windows_inside
+from world_models.infopower import InfoPowerModelConfig
 from world_models.nets import mlp
+from world_models.objectives import ModelConfig, make_model
 from world_models.rssm import Trace
+from world_models.slices import windows, windows_inside
+from world_models.world_model import Constrained, Empowering, WorldModel, primal_parameters
 
 EXAMINED = 50  # batches
 
@@ -33,7 +37,8 @@ EXAMINED = 50  # batches
 class InfoPowerConfig:
     """Defaults are C-Dreamer's (CVRL), which the paper follows; where it is silent, our choice."""
 
-    model: InfoPowerModelConfig = field(default_factory=InfoPowerModelConfig)
+    model: tyro.conf.AvoidSubcommands[ModelConfig] = field(default_factory=InfoPowerModelConfig)
+    """The world model and its objective."""
     batch: int = 50
     length: int = 50
     horizon: int = 15
@@ -43,7 +48,7 @@ class InfoPowerConfig:
     discount: float = 0.99
     lambda_: float = 0.95
     empowerment: float = 1.0
-    """Weight of the bound on I(A; Z | Z-) in the imagined reward; the paper prints 1."""
+    """Weight of the bound on I(A; Z | Z-) in the imagined reward; the paper prints 1. 0 for models without one."""
     entropy: float = 0.0
     """Weight of the policy's entropy."""
     exploration: float = 0.3
@@ -71,25 +76,29 @@ class InfoPower:
     ) -> None:
         c = self.config = config
         self.action_dim, self.device, self.updates = action_dim, torch.device(device), 0
-        feat = c.model.deter + c.model.stoch
-        self.model = InfoPowerModel(observation_shapes, action_dim, c.model)
+        self.model = make_model(observation_shapes, action_dim, c.model)
+        feat = self.model.core.feat
+        if c.empowerment and not isinstance(self.model, Empowering):
+            raise ValueError(f"--agent.empowerment {c.empowerment}: this world model has no inverse model; take 0")
         self.actor = Actor(feat, action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
         self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
         names = ("model", "actor", "critic", "target", "reward_moments", "return_range")
         self.nets = nn.ModuleDict({name: getattr(self, name) for name in names}).to(self.device)
         self.target.load_state_dict(self.critic.state_dict())
-        self.optimizers = {
-            "model": torch.optim.Adam(self.model.primal_parameters(), c.model_lr, eps=1e-5, fused=True),
-            "dual": torch.optim.Adam([self.model.log_dual], c.model.dual_lr),
+        self.primal = primal_parameters(self.model)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "model": torch.optim.Adam(self.primal, c.model_lr, eps=1e-5, fused=True),
             "actor": torch.optim.Adam(self.actor.parameters(), c.actor_lr, eps=1e-5, fused=True),
             "critic": torch.optim.Adam(self.critic.parameters(), c.critic_lr, eps=1e-5, fused=True),
         }
+        if isinstance(self.model, Constrained):
+            self.optimizers["dual"] = torch.optim.Adam(self.model.dual_parameters(), self.model.config.dual_lr)
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return zeros (N,); a first row resets them."""
-        c = self.config.model
-        sizes = {"deter": c.deter, "stoch": c.stoch, "action": self.action_dim, "embed": c.embed}
+        core, embed = self.model.core, self.config.model.embed
+        sizes = {"deter": core.deter, "stoch": core.stoch, "action": self.action_dim, "embed": embed}
         zeros = {k: torch.zeros(num_envs, size, device=self.device) for k, size in sizes.items()}
         return TensorDict(zeros, batch_size=[num_envs], device=self.device)
 
@@ -101,7 +110,7 @@ class InfoPower:
         embed = model.encoder(timestep)  # (N, E)
         previous = torch.where(timestep["is_first"].unsqueeze(-1), embed, carry["embed"])
         post = model.posterior(embed, previous, deter)
-        stoch = post.sample() if explore else post.mean  # (N, S)
+        stoch = post.sample() if explore else post.mode()  # (N, S)
         feat = torch.cat([deter, stoch], -1)  # (N, F)
         if not explore:
             action = self.actor.mode(feat)
@@ -132,21 +141,23 @@ class InfoPower:
         scales = self.model.scales()
         assert losses.keys() == scales.keys(), (losses.keys(), scales.keys())
         loss = torch.stack([scales[name] * value.mean() for name, value in losses.items()]).sum()
-        norm = descend(self.optimizers["model"], loss, self.model.primal_parameters(), self.config.model_clip)
-        descend(self.optimizers["dual"], self.model.dual_loss(metrics["model/constraint"]), [self.model.log_dual])
-        metrics |= {f"loss/{name}": value.detach().mean() for name, value in losses.items()}
-        metrics |= {"model/grad_norm": norm, "model/dual": self.model.log_dual.detach().exp()}
+        norm = descend(self.optimizers["model"], loss, self.primal, self.config.model_clip)
+        metrics |= {f"loss/{name}": value.detach().mean() for name, value in losses.items()} | {"model/grad_norm": norm}
+        if isinstance(self.model, Constrained):
+            descend(self.optimizers["dual"], self.model.dual_loss(metrics), self.model.dual_parameters())
+            metrics |= self.model.duals()
         return trace, metrics
 
     def update_behaviour(self, trace: Trace, is_first: Tensor) -> dict[str, Tensor]:
         """Improve actor and critic on trajectories imagined from the trace's states."""
         c = self.config
         with frozen(self.model), frozen(self.target):
-            feat, reward, empowerment, entropy = self.imagine(trace, is_first)
+            feat, reward, entropy, empowerment = self.imagine(trace, is_first)
             value = self.target(feat).squeeze(-1)  # (H+1, N)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)
-            payoff = (1 - c.discount) * (reward + c.empowerment * empowerment)  # (H, N)
+            wanted = reward if empowerment is None else reward + c.empowerment * empowerment  # (H, N)
+            payoff = (1 - c.discount) * wanted  # (H, N)
             returns = lambda_return(payoff, value, c.discount, c.lambda_)  # (H, N)
             self.return_range.update(returns.detach())
             # scaled returns: DreamerV3 (arXiv 2301.04104, eq. 6), our choice
@@ -158,44 +169,51 @@ class InfoPower:
         descend(self.optimizers["critic"], critic_loss.mean(), list(self.critic.parameters()), c.behaviour_clip)
         with torch.no_grad():
             torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), c.target_rate)
-        return {
+        metrics = {
             "loss/actor": actor_loss.detach().mean(),
             "loss/critic": critic_loss.detach().mean(),
             "imagine/reward": reward.detach().mean(),
-            "imagine/empowerment": empowerment.detach().mean(),
             "imagine/return": returns.detach().mean(),
             "actor/entropy": entropy.detach().mean(),
             "actor/grad_norm": norm,
         }
+        return metrics if empowerment is None else metrics | {"imagine/empowerment": empowerment.detach().mean()}
 
-    def imagine(self, trace: Trace, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def imagine(self, trace: Trace, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Roll the policy out in the prior from rows of the trace.
 
-        Returns features (H+1, N, F), standardised rewards (H, N), empowerment ln q(a | z, z-) + H(pi) in nats (H, N),
-        and the entropy H(pi) in nats (H, N).
+        Returns features (H+1, N, F), standardised rewards (H, N), the entropy H(pi) in nats (H, N), and, if the model
+        has an inverse model, empowerment ln q(a | z, z-) + H(pi) in nats (H, N).
         """
-        c, model, window = self.config, self.model, self.config.model.inverse_window
+        c, model = self.config, self.model
+        window = model.window if isinstance(model, Empowering) else 2  # the start alone
         inside = windows_inside(is_first, window).flatten()  # (B*T,) rows with a past for the inverse model
         chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
         deter, stoch = (x.detach().flatten(0, 1)[chosen] for x in (trace.deter, trace.stoch))  # (N, D), (N, S)
-        codes = list(model.windows(trace).detach().flatten(0, 1)[chosen, 1:].unbind(1))  # W-1 of (N, C)
+        deters, stochs = (
+            list(windows(x.detach(), window).flatten(0, 1)[chosen, 1:].unbind(1)) for x in (trace.deter, trace.stoch)
+        )  # W-1 of (N, D), (N, S)
         feats, actions, entropies = [torch.cat([deter, stoch], -1)], [], []
         for _ in range(c.horizon):
             action, entropy = self.actor(feats[-1])  # (N, A), (N,)
             deter = model.core.step(deter, stoch, action)  # (N, D)
             stoch = model.core.prior(deter).sample()  # (N, S)
             feats.append(torch.cat([deter, stoch], -1))
-            codes.append(model.code(deter, stoch))
+            deters.append(deter)
+            stochs.append(stoch)
             actions.append(action)
             entropies.append(entropy)
-        feat, action = torch.stack(feats), torch.stack(actions)  # (H+1, N, F), (H, N, A)
-        windows = torch.stack(codes).unfold(0, window, 1).movedim(-1, -2)  # (H, N, W, C)
-        entropy = torch.stack(entropies)  # (H, N)
-        empowerment = model.action_log_prob(windows, action).sum(-1) + entropy  # (H, N)
-        return feat, model.reward(feat[1:]), empowerment, entropy
+        feat, action, entropy = torch.stack(feats), torch.stack(actions), torch.stack(entropies)
+        empowerment = None
+        if isinstance(model, Empowering):
+            evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), action)  # (H, N)
+            empowerment = evidence + entropy  # (H, N)
+        return feat, model.reward(feat[1:]), entropy, empowerment
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Return what the inverse model knows of held-out actions, with the pictures and without them."""
+        """Return what an inverse model knows of held-out actions, with the pictures and without them."""
+        if not isinstance(self.model, Empowering):
+            return {}
         samples = [replay.sample(self.config.batch, self.config.length)[0] for _ in range(EXAMINED)]
         leaks = [self.model.leak(rows) for rows in samples]
         return {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
@@ -225,7 +243,7 @@ def descend(
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
+def frozen(module: nn.Module | WorldModel) -> Iterator[None]:
     """Let gradients pass through a module but not into its parameters."""
     module.requires_grad_(False)
     try:

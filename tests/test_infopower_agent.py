@@ -65,8 +65,12 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     rows, _ = replay.sample(5, 7)
     trace = agent.model.observe(rows)
     torch.manual_seed(1)
-    feat, reward, empowerment, entropy = agent.imagine(trace, rows["is_first"])
-    assert feat.shape == (5, 23, 18) and reward.shape == empowerment.shape == entropy.shape == (4, 23)
+    feat, reward, entropy, empowerment = agent.imagine(trace, rows["is_first"])
+    assert (
+        empowerment is not None
+        and feat.shape == (5, 23, 18)
+        and reward.shape == empowerment.shape == entropy.shape == (4, 23)
+    )
     torch.manual_seed(1)
     model = agent.model
     inside = torch.zeros(5, 7)

@@ -20,11 +20,12 @@ from typing import Literal
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from world_models.bounds import BOUNDS, BilinearCritic
-from world_models.nets import Encoder, InverseModel, mlp
-from world_models.rssm import POSTERIORS, Core, Trace, kl_divergence, shift, slice_resets
+from world_models.nets import InverseModel
+from world_models.parts import answered, body, kl_sides, normal_log_prob, observe, post_metrics
+from world_models.rssm import Trace
+from world_models.slices import mean_where, shift, windows, windows_inside
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class InfoPowerModelConfig:
     """Size of the encoder's output."""
     deter: int = 200
     stoch: int = 30
+    """Gaussian variables, or categorical ones of `classes` each."""
+    classes: int = 32
+    latent: Literal["gaussian", "categorical"] = "gaussian"
+    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
     hidden: int = 400
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
@@ -77,40 +82,31 @@ class InfoPowerModel(nn.Module):
         super().__init__()
         c = self.config = config
         assert c.inverse_window >= 2, c.inverse_window
-        self.encoder = Encoder(observation_shapes, c.convolutions, c.embed)
-        self.core = Core(action_dim, c.deter, c.stoch, c.hidden)
-        self.posterior = POSTERIORS[c.posterior](c.embed, self.core)
-        self.reward_head = mlp(c.deter + c.stoch, 1, c.hidden)
-        code = c.stoch if c.inverse_codes == "stoch" else c.deter + c.stoch
+        self.window = c.inverse_window
+        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
+        code = self.core.stoch if c.inverse_codes == "stoch" else self.core.feat
         self.inverse = InverseModel(c.inverse_window * code, action_dim, c.hidden, c.inverse_bins)
-        self.critic = BilinearCritic(c.stoch, c.embed, c.critic)
+        self.critic = BilinearCritic(self.core.stoch, c.embed, c.critic)
         self.bound = BOUNDS[c.bound]
         self.log_dual = nn.Parameter(torch.tensor(math.log(c.dual_init)))
 
-    def primal_parameters(self) -> list[nn.Parameter]:
-        """Return every parameter but the dual variable, which its own optimiser moves."""
-        return [p for name, p in self.named_parameters() if name != "log_dual"]
-
     def observe(self, rows: TensorDict) -> Trace:
         """Filter rows (B, T) into posterior and prior states."""
-        reset = slice_resets(rows["is_first"])  # (B, T)
-        return self.posterior.observe(self.core, self.encoder(rows), shift(rows["action"]), reset)
+        return observe(self.encoder, self.core, self.posterior, rows)
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        answered = (~first).float()  # (B, T) rows whose reward and action precede them
-        known = answered * windows_inside(first, 2)  # (B, T) the prior has a past in this slice
+        answers, known = answered(first)  # (B, T), (B, T)
 
         # I(O; Z): lower bound with other rows across time and batch as negatives
         scores = self.critic(trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1))  # (B*T, B*T)
         information = self.bound(scores).view(first.shape)  # (B, T)
         # - I(i; Z | Z-, A-): KL(posterior || prior), whose two sides may weigh differently (our choice)
-        kl_prior = kl_divergence(trace.post.detach(), trace.prior)  # (B, T) fits the prior
-        kl_post = kl_divergence(trace.post, trace.prior.detach())  # (B, T) simplifies the posterior
+        kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = (kl_prior + c.posterior_scale * kl_post.clamp(min=c.free_nats)) * known
         # I(R; Z): log q(r_t | z_t), Gaussian
-        reward_log_prob = self.reward_log_prob(trace.feat, reward) * answered  # (B, T)
+        reward_log_prob = self.reward_log_prob(trace.feat, reward) * answers  # (B, T)
         prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
         prior_reward = self.reward_log_prob(prior_feat, reward) * known  # (B, T) our choice
         # I(A; Z | Z-): log q(a_{t-1} | z_t, z_{t-1}), up to H(pi)
@@ -126,11 +122,10 @@ class InfoPowerModel(nn.Module):
         }
         constraint = reward_log_prob.mean() + mean_where(inverse, inside) - mean_where(kl_post * known, known)
         metrics = {
-            "model/kl": mean_where(kl_post * known, known),
             "model/constraint": constraint,
             "model/information": information.mean(),
             "model/inverse_over_uniform": mean_where(inverse, inside) / rows["action"].shape[-1] + math.log(2),
-            "model/post_std": trace.post.std.mean(),
+            **post_metrics(trace, kl_post, known),
         }
         return losses, trace, {name: value.detach() for name, value in metrics.items()}
 
@@ -146,20 +141,25 @@ class InfoPowerModel(nn.Module):
             "inverse": c.inverse_scale * constrained,
         }
 
-    def dual_loss(self, constraint: Tensor) -> Tensor:
+    def dual_parameters(self) -> list[nn.Parameter]:
+        return [self.log_dual]
+
+    def dual_loss(self, metrics: Mapping[str, Tensor]) -> Tensor:
         """Return lambda (C - c0), to be minimised over log lambda: lambda grows while C < c0.
 
         The paper's printed update uses the primal gradient, a misprint.
         """
-        return self.log_dual.exp() * (constraint.detach() - self.config.constraint)
+        return self.log_dual.exp() * (metrics["model/constraint"].detach() - self.config.constraint)
+
+    def duals(self) -> dict[str, Tensor]:
+        return {"model/dual": self.log_dual.detach().exp()}
 
     def reward(self, feat: Tensor) -> Tensor:
         """Predict the standardised reward (...) from features (..., F)."""
         return self.reward_head(feat).squeeze(-1)
 
     def reward_log_prob(self, feat: Tensor, reward: Tensor) -> Tensor:
-        std = self.config.reward_std
-        return -0.5 * ((self.reward(feat) - reward) / std).square() - math.log(std) - 0.5 * math.log(2 * math.pi)
+        return normal_log_prob(self.reward(feat), reward, self.config.reward_std)
 
     def code(self, deter: Tensor, stoch: Tensor) -> Tensor:
         """Return what the inverse model reads of one state (..., C)."""
@@ -167,13 +167,16 @@ class InfoPowerModel(nn.Module):
 
     def windows(self, trace: Trace) -> Tensor:
         """Return the codes z_{t-W+1}..z_t of every row (B, T, W, C); zeros stand before the slice."""
-        codes = self.code(trace.deter, trace.stoch)  # (B, T, C)
-        padded = F.pad(codes, (0, 0, self.config.inverse_window - 1, 0))  # (B, T+W-1, C)
-        return padded.unfold(1, self.config.inverse_window, 1).movedim(-1, -2)
+        return windows(self.code(trace.deter, trace.stoch), self.window)
 
     def action_log_prob(self, windows: Tensor, action: Tensor) -> Tensor:
         """Return log q(a_{t-1} | z_{t-W+1}..z_t) (..., A) from windows (..., W, C) and a_{t-1} (..., A)."""
         return self.inverse(windows.flatten(-2), action)
+
+    def action_evidence(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
+        """Return ln q(a | z_{t-W+1}..z_t) (H, N) of imagined actions (H, N, A), from states (W-1+H, N, D and S)."""
+        codes = self.code(deter, stoch).unfold(0, self.window, 1).movedim(-1, -2)  # (H, N, W, C)
+        return self.action_log_prob(codes, action).sum(-1)
 
     @torch.no_grad()
     def leak(self, rows: TensorDict) -> dict[str, Tensor]:
@@ -191,17 +194,3 @@ class InfoPowerModel(nn.Module):
             for t in (trace, other)
         )
         return {"inverse/seen": seen, "inverse/shuffled": shuffled}
-
-
-def windows_inside(is_first: Tensor, window: int) -> Tensor:
-    """Mark (B, T) rows whose `window` latest rows lie in one episode and in the slice: 1.0 or 0.0."""
-    start = slice_resets(is_first)
-    blocked = torch.zeros_like(start)
-    for age in range(window - 1):
-        blocked[:, age:] |= start[:, : start.shape[1] - age]
-    return (~blocked).float()
-
-
-def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of already masked values over the mask."""
-    return values.sum() / mask.sum().clamp(min=1)

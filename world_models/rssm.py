@@ -1,4 +1,4 @@
-"""Recurrent state-space model: a deterministic path h and a Gaussian stochastic state z.
+"""Recurrent state-space model: a deterministic path h and a stochastic state z.
 
     deter       h_t = GRU(h_{t-1}, z_{t-1}, a_{t-1})          (B, D)
     prior       p(z_t | h_t)                                   (B, S)
@@ -12,37 +12,12 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from world_models.latents import Distribution, Latent
 from world_models.nets import mlp
+from world_models.slices import shift
 
-MIN_STD = 0.1
 CLOSED = -100.0  # logit of a gate that is shut for every float32
-
-
-class Gaussian(NamedTuple):
-    """Diagonal normal distribution over (..., S)."""
-
-    mean: Tensor
-    std: Tensor
-
-    def sample(self) -> Tensor:
-        return self.mean + self.std * torch.randn_like(self.std)
-
-    def detach(self) -> "Gaussian":
-        return Gaussian(self.mean.detach(), self.std.detach())
-
-
-def gaussian(parameters: Tensor) -> Gaussian:
-    """Read (..., 2S) network outputs; the standard deviation lies in (0.1, 2.1), our choice."""
-    mean, std = parameters.chunk(2, -1)
-    return Gaussian(mean, 2 * torch.sigmoid(std / 2) + MIN_STD)
-
-
-def kl_divergence(p: Gaussian, q: Gaussian) -> Tensor:
-    """KL(p || q) in nats, summed over S: (...)."""
-    ratio = (p.std / q.std).square()
-    return 0.5 * (ratio + ((p.mean - q.mean) / q.std).square() - 1 - ratio.log()).sum(-1)
 
 
 class Trace(NamedTuple):
@@ -51,8 +26,8 @@ class Trace(NamedTuple):
     embed: Tensor  # (B, T, E)
     deter: Tensor  # (B, T, D)
     stoch: Tensor  # (B, T, S)
-    post: Gaussian  # (B, T, S)
-    prior: Gaussian  # (B, T, S)
+    post: Distribution  # (B, T, S)
+    prior: Distribution  # (B, T, S)
 
     @property
     def feat(self) -> Tensor:
@@ -64,12 +39,12 @@ class Core(nn.Module):
 
     learned: Tensor  # (3D, X+1) where the GRU's input weights are free
 
-    def __init__(self, action_dim: int, deter: int, stoch: int, hidden: int) -> None:
+    def __init__(self, action_dim: int, deter: int, latent: Latent, hidden: int) -> None:
         super().__init__()
-        self.deter, self.stoch = deter, stoch
-        self.inputs = nn.Sequential(nn.Linear(stoch + action_dim, hidden), nn.ELU())
+        self.latent, self.deter, self.stoch = latent, deter, latent.size
+        self.inputs = nn.Sequential(nn.Linear(latent.size + action_dim, hidden), nn.ELU())
         self.gru = nn.GRU(hidden + 1, deter, batch_first=True)  # the last input is the reset flag
-        self.prior_net = mlp(deter, 2 * stoch, hidden, layers=1)
+        self.prior_net = mlp(deter, latent.outputs, hidden, layers=1)
         weight = cast(nn.Parameter, self.gru.weight_ih_l0)  # (3D, X+1), gates r, z, n
         with torch.no_grad():
             weight[: 2 * deter, -1] = CLOSED  # flag 1: h' = n, and n does not read h
@@ -78,6 +53,10 @@ class Core(nn.Module):
         learned[:, -1] = 0.0
         self.register_buffer("learned", learned, persistent=False)
         weight.register_hook(lambda gradient: gradient * self.learned)
+
+    @property
+    def feat(self) -> int:
+        return self.deter + self.stoch
 
     def rollout(self, stoch: Tensor, action: Tensor, reset: Tensor) -> Tensor:
         """Return h_1..h_T (B, T, D) from z_{t-1} (B, T, S), a_{t-1} (B, T, A) and reset (B, T), in one fused call."""
@@ -92,8 +71,8 @@ class Core(nn.Module):
         x = torch.cat([self.inputs(joint * (1 - flag)), flag], -1)  # (B, X+1)
         return torch.gru_cell(x, deter, *cast(list[Tensor], self.gru.all_weights[0]))
 
-    def prior(self, deter: Tensor) -> Gaussian:
-        return gaussian(self.prior_net(deter))
+    def prior(self, deter: Tensor) -> Distribution:
+        return self.latent(self.prior_net(deter))
 
 
 class ObservationPosterior(nn.Module):
@@ -105,10 +84,11 @@ class ObservationPosterior(nn.Module):
 
     def __init__(self, embed_dim: int, core: Core) -> None:
         super().__init__()
-        self.net = mlp(2 * embed_dim, 2 * core.stoch, embed_dim, layers=1)
+        self.net = mlp(2 * embed_dim, core.latent.outputs, embed_dim, layers=1)
+        self.latent = core.latent
 
-    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor | None = None) -> Gaussian:
-        return gaussian(self.net(torch.cat([embed, embed - previous], -1)))
+    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor | None = None) -> Distribution:
+        return self.latent(self.net(torch.cat([embed, embed - previous], -1)))
 
     def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
         previous = torch.where(reset.unsqueeze(-1), embed, shift(embed))  # (B, T, E)
@@ -123,10 +103,11 @@ class RecurrentPosterior(nn.Module):
 
     def __init__(self, embed_dim: int, core: Core) -> None:
         super().__init__()
-        self.net = mlp(core.deter + embed_dim, 2 * core.stoch, embed_dim, layers=1)
+        self.net = mlp(core.deter + embed_dim, core.latent.outputs, embed_dim, layers=1)
+        self.latent = core.latent
 
-    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor) -> Gaussian:
-        return gaussian(self.net(torch.cat([deter, embed], -1)))
+    def forward(self, embed: Tensor, previous: Tensor, deter: Tensor) -> Distribution:
+        return self.latent(self.net(torch.cat([deter, embed], -1)))
 
     def observe(self, core: Core, embed: Tensor, action: Tensor, reset: Tensor) -> Trace:
         deter = embed.new_zeros(len(embed), core.deter)  # (B, D)
@@ -140,23 +121,10 @@ class RecurrentPosterior(nn.Module):
             stochs.append(stoch)
             posts.append(post)
         deter_t = torch.stack(deters, 1)  # (B, T, D)
-        post_t = Gaussian(torch.stack([p.mean for p in posts], 1), torch.stack([p.std for p in posts], 1))
-        return Trace(embed, deter_t, torch.stack(stochs, 1), post_t, core.prior(deter_t))
+        return Trace(embed, deter_t, torch.stack(stochs, 1), self.latent.stack(posts), core.prior(deter_t))
 
 
 POSTERIORS: dict[str, type[ObservationPosterior] | type[RecurrentPosterior]] = {
     "observation": ObservationPosterior,
     "recurrent": RecurrentPosterior,
 }
-
-
-def shift(x: Tensor) -> Tensor:
-    """Move (B, T, ...) one step later in time; zeros enter at the front."""
-    return F.pad(x[:, :-1], (0, 0, 1, 0))
-
-
-def slice_resets(is_first: Tensor) -> Tensor:
-    """Where h restarts in a slice (B, T): at resets, and at the slice's start, whose past is unknown (our choice)."""
-    reset = is_first.clone()
-    reset[:, 0] = True
-    return reset

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.registry import AGENTS
 from agents.replay import ReplayBuffer
-from world_models.rssm import shift, slice_resets
+from world_models.slices import shift, slice_resets
 
 ACTION_DIM = 6  # walker and cheetah
 
