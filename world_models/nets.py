@@ -25,8 +25,8 @@ def initialize(module: nn.Module) -> None:
     needs a thousand updates before it begins to see.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            gain = nn.init.calculate_gain("relu") if isinstance(layer, nn.Conv2d) else 1.0
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            gain = nn.init.calculate_gain("relu") if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else 1.0
             nn.init.orthogonal_(layer.weight, gain)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -76,6 +76,56 @@ class Encoder(nn.Module):
                 x = self.conv(x).flatten(1).unflatten(0, batch)
             parts.append(x)
         return self.out(torch.cat(parts, -1))  # (..., E)
+
+
+class Decoder(nn.Module):
+    """Predict observations from features (..., F): pictures by the encoder's convolutions backwards, states by an mlp.
+
+    Dreamer's decoder grows from one pixel; the mirror of our encoder is our choice.
+    """
+
+    def __init__(
+        self,
+        observation_shapes: Mapping[str, tuple[int, ...]],
+        convolutions: Sequence[tuple[int, int, int]],
+        feat_dim: int,
+        hidden: int,
+    ) -> None:
+        super().__init__()
+        self.keys = sorted(observation_shapes)
+        if "pixels" in self.keys:
+            height, breadth, outputs = observation_shapes["pixels"]
+            layers: list[nn.Module] = []
+            for channels, kernel, stride in convolutions:
+                assert (kernel - stride) % 2 == 0, (kernel, stride)
+                padding = (kernel - stride) // 2
+                layers = [nn.ReLU(), nn.ConvTranspose2d(channels, outputs, kernel, stride, padding), *layers]
+                height, breadth, outputs = height // stride, breadth // stride, channels
+            grid = nn.Unflatten(-1, (outputs, height, breadth))
+            self.pixels = nn.Sequential(nn.Linear(feat_dim, outputs * height * breadth), grid, *layers)
+            initialize(self.pixels)
+        if "state" in self.keys:
+            self.state = mlp(feat_dim, math.prod(observation_shapes["state"]), hidden)
+
+    def forward(self, feat: Tensor) -> dict[str, Tensor]:
+        """Return pixels (..., H, W, 3), as the encoder sees them in [-0.5, 0.5], and states (..., O)."""
+        observation = {}
+        if "pixels" in self.keys:
+            pixels = self.pixels(feat.flatten(0, -2)).permute(0, 2, 3, 1)  # (B*T, H, W, 3)
+            observation["pixels"] = pixels.unflatten(0, feat.shape[:-1])
+        if "state" in self.keys:
+            observation["state"] = self.state(feat)
+        return observation
+
+    def square_error(self, feat: Tensor, observation: Mapping[str, Tensor]) -> Tensor:
+        """Return the squared error of all that is seen, summed over pixels, channels and states: (...)."""
+        total = feat.new_zeros(feat.shape[:-1])
+        for key, predicted in self(feat).items():
+            seen = observation[key]
+            if key == "pixels":
+                seen = seen.float().div_(255).sub_(0.5)
+            total = total + (predicted - seen).square().flatten(feat.dim() - 1).sum(-1)
+        return total
 
 
 class InverseModel(nn.Module):

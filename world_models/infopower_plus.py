@@ -1,0 +1,225 @@
+"""InfoPower+, ours: InfoPower (arXiv 2204.08585) with what later work found against distractions.
+
+    max  sum_k I(O_{t+k}; Z_t, A_t..A_{t+k-1}) / K   subject to, for each step,
+
+    KL(posterior || prior)                    <= `kl`            what is seen must be worth its nats (RePo, 2309.00082)
+    E ln q(r_t | z_t)                         >= that of `reward_error`
+    E ln q(a_t | c_t, c_{t+k}, k), k ~ 1..K   >= that of `action_nats`
+
+- The information is about what will be seen: the prior, rolled k steps with the actions taken, must tell the encoded
+  observation from others (as in TPC, arXiv 2106.07156). A background that nothing foretells gives none.
+- The inverse model looks up to K steps ahead (AC-State, arXiv 2207.08229), at codes z of both ends. With the posterior
+  `observation` they hold pictures alone; `recurrent` lets the action in through h.
+- Each constraint has a dual variable and a target of its own, so that one which holds does not pay for one which does
+  not. The loss is the Lagrangian over 1 + sum of lambda, as in our InfoPower; the prior is fitted beside it.
+
+All of it is our choice.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from world_models.bounds import BilinearCritic, infonce
+from world_models.nets import InverseModel
+from world_models.parts import answered, body, kl_sides, observe, post_metrics, reward_terms
+from world_models.rssm import Trace
+from world_models.slices import ahead, mean_where
+
+CONSTRAINTS = ("forward", "reward", "inverse")
+DUAL_RANGE = 1e-3, 1e3
+
+
+@dataclass(frozen=True)
+class InfoPowerPlusModelConfig:
+    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
+    """The encoder's (channels, kernel, stride)."""
+    embed: int = 1024
+    """Size of the encoder's output."""
+    deter: int = 200
+    stoch: int = 30
+    """Gaussian variables, or categorical ones of `classes` each."""
+    classes: int = 32
+    latent: Literal["gaussian", "categorical"] = "gaussian"
+    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
+    hidden: int = 400
+    posterior: Literal["observation", "recurrent"] = "observation"
+    """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+    critic: int = 200
+    """Width of the bound's bilinear critic."""
+    future: int = 3
+    """K: steps that the prior is rolled to what will be seen."""
+    inverse_steps: int = 3
+    """K: steps between the codes that the inverse model sees, at most."""
+    inverse_bins: int = 11
+    """Knots of the inverse model's density in each action dimension."""
+    kl: float = 4.0
+    """KL in nats a step that the posterior may cost."""
+    reward_error: float = 0.1
+    """Mean squared error of the reward, in its variance, that is good enough."""
+    reward_std: float = 1.0
+    """Standard deviation of q(r | z), in standard deviations of the reward."""
+    action_nats: float = 0.3
+    """What the inverse model shall know: nats over uniform, for each action dimension."""
+    information_scale: float = 1.0
+    prior_scale: float = 1.0
+    """Weight of fitting the prior."""
+    prior_reward_scale: float = 0.0
+    """Weight of predicting the reward from the prior's sample too, in parts of the reward's dual variable."""
+    inverse_scale: float = 1.0
+    """0 leaves empowerment out of the model."""
+    dual_init: float = 1.0
+    """First lambda of every constraint."""
+    dual_lr: float = 1e-3
+    """Learning rate of ln lambda."""
+
+
+class InfoPowerPlusModel(nn.Module):
+    """Encoder, recurrent state-space model, reward head, inverse model, critic and dual variables."""
+
+    window = 2  # states that an action joins
+
+    def __init__(
+        self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: InfoPowerPlusModelConfig
+    ) -> None:
+        super().__init__()
+        c = self.config = config
+        if c.future < 1 or c.inverse_steps < 1:
+            raise ValueError(f"--agent.model.future {c.future} and inverse-steps {c.inverse_steps} must be at least 1")
+        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
+        self.inverse = InverseModel(2 * self.core.stoch + c.inverse_steps, action_dim, c.hidden, c.inverse_bins)
+        self.critic = BilinearCritic(self.core.feat, c.embed, c.critic)
+        self.log_dual = nn.Parameter(torch.full((len(CONSTRAINTS),), math.log(c.dual_init)))  # in their order
+        log_reward = -0.5 * c.reward_error / c.reward_std**2 - math.log(c.reward_std) - 0.5 * math.log(2 * math.pi)
+        log_action = action_dim * (c.action_nats - math.log(2))  # uniform on [-1, 1]: -ln 2
+        self.targets = {"forward": -c.kl, "reward": log_reward, "inverse": log_action}
+
+    def observe(self, rows: TensorDict) -> Trace:
+        """Filter rows (B, T) into posterior and prior states."""
+        return observe(self.encoder, self.core, self.posterior, rows)
+
+    def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
+        """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
+        c, trace, first = self.config, self.observe(rows), rows["is_first"]
+        answers, known = answered(first)  # (B, T), (B, T)
+        information = self.information(trace, rows["action"], first)  # (B, T)
+        kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
+        log_prob, prior_log_prob = reward_terms(self.reward, trace, reward, first, c.reward_std)  # (B, T), (B, T)
+        steps = torch.randint(1, c.inverse_steps + 1, first.shape, device=first.device)  # (B, T) k
+        later, same = ahead(first, steps)  # (B, T), (B, T)
+        inverse = self.action_log_prob(trace.stoch, gather(trace.stoch, later), steps, rows["action"]) * same  # (B, T)
+        losses = {
+            "information": -information,
+            "prior": kl_prior * known,
+            "forward": kl_post * known,
+            "reward": -log_prob,
+            "prior_reward": -prior_log_prob,
+            "inverse": -inverse,
+        }
+        constraints = {
+            "forward": -mean_where(kl_post * known, known),
+            "reward": mean_where(log_prob, answers),
+            "inverse": mean_where(inverse, same),
+        }
+        metrics = {f"model/constraint_{name}": value.detach() for name, value in constraints.items()}
+        metrics |= post_metrics(trace, kl_post, known) | {"model/information": information.detach().mean()}
+        over_uniform = constraints["inverse"].detach() / rows["action"].shape[-1] + math.log(2)
+        return losses, trace, metrics | {"model/inverse_over_uniform": over_uniform}
+
+    def information(self, trace: Trace, action: Tensor, is_first: Tensor) -> Tensor:
+        """Bound I(O_{t+k}; Z_t, A_t..) (B, T) in nats, averaged over k; at a slice's end less future is known."""
+        deter, stoch, total = trace.deter, trace.stoch, torch.zeros_like(trace.deter[..., 0])
+        futures = min(self.config.future, action.shape[1] - 1)
+        for k in range(1, futures + 1):
+            rest = action.shape[1] - k  # rows t with a row t + k
+            taken = action[:, k - 1 : -1].flatten(0, 1)  # (B*R, A) a_{t+k-1}
+            deter, stoch = (x[:, :rest].flatten(0, 1) for x in (deter, stoch))  # (B*R, D), (B*R, S)
+            deter = self.core.step(deter, stoch, taken)  # (B*R, D)
+            stoch = self.core.prior(deter).sample()  # (B*R, S)
+            scores = self.critic(torch.cat([deter, stoch], -1), trace.embed[:, k:].flatten(0, 1))  # (B*R, B*R)
+            _, same = ahead(is_first, torch.full_like(is_first, k, dtype=torch.long))  # (B, T)
+            told = infonce(scores).unflatten(0, (-1, rest)) * same[:, :rest]  # (B, R)
+            total = total + F.pad(told, (0, k)) / futures  # (B, T)
+            deter, stoch = (x.unflatten(0, (-1, rest)) for x in (deter, stoch))  # (B, R, D), (B, R, S)
+        return total
+
+    def scales(self) -> dict[str, Tensor | float]:
+        """Return the weight of each loss: 1 for the information and lambda for constraints, over 1 + their sum."""
+        c = self.config
+        dual = dict(zip(CONSTRAINTS, self.log_dual.detach().exp(), strict=True))
+        if c.inverse_scale == 0:  # no constraint, no part of the sum
+            dual["inverse"] = torch.zeros_like(dual["inverse"])
+        share = 1 / (1 + torch.stack(list(dual.values())).sum())
+        return {
+            "information": c.information_scale * share,
+            "prior": c.prior_scale,
+            "forward": dual["forward"] * share,
+            "reward": dual["reward"] * share,
+            "prior_reward": c.prior_reward_scale * dual["reward"] * share,
+            "inverse": c.inverse_scale * dual["inverse"] * share,
+        }
+
+    def dual_parameters(self) -> list[nn.Parameter]:
+        return [self.log_dual]
+
+    def dual_loss(self, metrics: Mapping[str, Tensor]) -> Tensor:
+        """Return sum of lambda (C - target): each lambda grows while its constraint is below its target.
+
+        A target out of reach would drive lambda up for ever, so ln lambda is first projected into a range.
+        """
+        with torch.no_grad():
+            self.log_dual.clamp_(*map(math.log, DUAL_RANGE))
+        slack = [metrics[f"model/constraint_{name}"].detach() - self.targets[name] for name in CONSTRAINTS]
+        return (self.log_dual.exp() * torch.stack(slack)).sum()
+
+    def duals(self) -> dict[str, Tensor]:
+        return {
+            f"model/dual_{name}": value.detach().exp() for name, value in zip(CONSTRAINTS, self.log_dual, strict=True)
+        }
+
+    def reward(self, feat: Tensor) -> Tensor:
+        """Predict the standardised reward (...) from features (..., F)."""
+        return self.reward_head(feat).squeeze(-1)
+
+    def action_log_prob(self, code: Tensor, later: Tensor, steps: Tensor, action: Tensor) -> Tensor:
+        """Return ln q(a_t | c_t, c_{t+k}, k) (...) from codes (..., S), k (...) and actions (..., A)."""
+        ages = F.one_hot(steps - 1, self.config.inverse_steps).to(code.dtype)  # (..., K)
+        return self.inverse(torch.cat([code, later, ages], -1), action).sum(-1)
+
+    def action_evidence(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
+        """Return the mean over k of ln q(a_t | z_t, z_{t+k}, k) (H, N), as far as states (1+H, N, S) were imagined."""
+        horizon = len(action)
+        total, count = torch.zeros_like(action[..., 0]), torch.zeros_like(action[..., 0])  # (H, N), (H, N)
+        for k in range(1, min(self.config.inverse_steps, horizon) + 1):
+            reached = horizon - k + 1  # actions whose effect after k steps was imagined
+            steps = torch.full(action.shape[:-1], k, device=action.device)[:reached]  # (R, N)
+            told = self.action_log_prob(stoch[:reached], stoch[k:], steps, action[:reached])  # (R, N)
+            total = total + F.pad(told, (0, 0, 0, k - 1))  # (H, N)
+            count[:reached] += 1
+        return total / count
+
+    @torch.no_grad()
+    def leak(self, rows: TensorDict) -> dict[str, Tensor]:
+        """Measure what the inverse model knows, one step ahead, with the picture and with other episodes' codes.
+
+        Nats over uniform for each action dimension.
+        """
+        codes, steps = self.observe(rows).stoch, torch.ones_like(rows["is_first"], dtype=torch.long)
+        later, same = ahead(rows["is_first"], steps)
+        dims = rows["action"].shape[-1]
+        seen, shuffled = (
+            mean_where(self.action_log_prob(c, gather(c, later), steps, rows["action"]) * same, same) / dims
+            for c in (codes, codes.roll(1, 0))
+        )
+        return {"inverse/seen": seen + math.log(2), "inverse/shuffled": shuffled + math.log(2)}
+
+
+def gather(x: Tensor, index: Tensor) -> Tensor:
+    """Pick rows (B, T, C) of x at times (B, T)."""
+    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
