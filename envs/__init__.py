@@ -46,6 +46,7 @@ def make(
     size: int = 64,
     state: bool = False,
     measures: bool = False,
+    distractor: bool = False,
     background: str = "sky+floor",
     distraction_window: int = 64,
     video_change: int = 50,
@@ -64,7 +65,7 @@ def make(
     device: where timesteps go. engine: "c" makes physics and pixels on processor threads, "warp" on the device;
     "auto" takes "warp" for CUDA.
     pixels: observe frames (N, size, size, 3) uint8, else the state (N, O) float32; `state` gives both.
-    measures: timesteps say what describes the episode so far, (N, M) float32, see `BatchedEnv.measure_names`.
+    measures, distractor: of the episode so far, (N, M), see `BatchedEnv.measure_names`; of the background, (N, 48).
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
     background, distraction_window, video_*: see `envs.distractions.make` and `envs.renderer.Renderer`.
     stagger: let the first episodes end in turn. contacts, constraints, deterministic: see `WarpEngine`.
@@ -74,8 +75,7 @@ def make(
     check_choice("engine", engine, ENGINES)
     check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, threads=threads)
     check_positive(contacts=contacts, constraints=constraints)
-    if distraction != "none" and not pixels:
-        raise ValueError(f"the distraction {distraction!r} needs pixels")
+    distractions.check(distraction, pixels, distractor)
     functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
     warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
     home = where if warp else torch.device("cpu")
@@ -92,8 +92,8 @@ def make(
     physics: Engine = WarpEngine(*batch, home, *size_of) if warp else CEngine(*batch, workers)
     place(functions, physics.device, physics.dtype)
     resets, length = Resets(functions, num_envs, workers, seed), time_limit or functions.step_limit
-    parts = (renderer, moving, described)
-    return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, state, stagger, *parts)
+    parts = (state, stagger, renderer, moving, described, distractor)
+    return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, *parts)
 
 
 def fields_read(task: Task, distraction: Distraction | None, measures: Measures | None) -> tuple[str, ...]:

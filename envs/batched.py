@@ -19,7 +19,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs.alarms import Alarms
-from envs.distractions import Distraction
+from envs.distractions import Distraction, colours
 from envs.engines import Engine
 from envs.measures import Measures
 from envs.renderer import Renderer, Scene, poses_drawn
@@ -48,6 +48,7 @@ class BatchedEnv:
         renderer: Renderer | None,
         distraction: Distraction | None,
         measures: Measures | None,
+        distractor: bool,
     ) -> None:
         self.model = model = task.model
         self.task, self.num_envs, self.device, self.action_repeat = name, resets.num_envs, device, action_repeat
@@ -57,6 +58,7 @@ class BatchedEnv:
         self.stagger = stagger
         self._functions, self._engine, self._resets = task, engine, resets
         self._renderer, self._distraction, self._measures = renderer, distraction, measures
+        self._distractor = distractor
         self._alarms = Alarms(engine)
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
@@ -155,6 +157,8 @@ class BatchedEnv:
                 is_first = first.to(self._engine.device, non_blocking=True)
                 self._distraction.advance(is_first, steps, action, scene.poses)
                 scene = self._distraction.apply(scene)
+                if self._distractor and scene.backdrop is not None:
+                    values["distractor"] = colours(scene.backdrop)
             values["pixels"] = self._renderer.render(*scene)
         there = {name: value.to(self.device, non_blocking=True) for name, value in values.items()}
         return TensorDict(there, batch_size=[self.num_envs], device=self.device)

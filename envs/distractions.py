@@ -12,6 +12,7 @@ from torch import Tensor
 from envs import distracting, videos
 from envs.backdrops import Clips, Noise
 from envs.checks import check_choice
+from envs.compositing import Backdrop
 from envs.reafferent import Reafferent
 from envs.renderer import Scene
 from envs.videos import Bank
@@ -20,6 +21,7 @@ from envs.videos import Bank
 DISTRACTIONS = ("none", "video", "agent", "noise", "reafferent", *distracting.NAMES)
 WINDOWS = (32, 40, 64)  # InfoPower's levels, in pixels of a picture 64 wide
 AGENT_CLIPS, AGENT_LENGTH = 16, 100
+GRID = 4  # fields along each side of a background, whose colours are its state
 
 # Record the clean task: (clips, frames of each, seed) -> (clips, frames, S, S, 3) uint8, any S.
 Recorder = Callable[[int, int, int], Tensor]
@@ -141,6 +143,30 @@ def make(
         else:
             layers[part] = distracting.Colours(model, num_envs, distracting.SCALES[level], own_seed, device)
     return Layers(layers)
+
+
+def shows_background(name: str) -> bool:
+    """Say whether a distraction brings a background of its own; a camera and colours do not."""
+    suite = distracting.parts(name)
+    return "background" in suite if suite else name != "none"
+
+
+def check(name: str, pixels: bool, distractor: bool) -> None:
+    """Raise ValueError for a distraction without pixels, and for asking the state of a background that there is not."""
+    if name != "none" and not pixels:
+        raise ValueError(f"the distraction {name!r} needs pixels")
+    if distractor and not shows_background(name):
+        raise ValueError(f"the distraction {name!r} shows no background of its own, whose state could be told")
+
+
+def colours(backdrop: Backdrop) -> Tensor:
+    """Return the state of what distracts: mean colours of the background on a 4x4 grid, (N, 48) float32 in [0, 1].
+
+    Row by row, red, green and blue of each field of the frame that is shown, before the agent stands in front of it.
+    Our choice, because they mean the same for every kind of background; how a video was made does not.
+    """
+    frames = backdrop.frames[backdrop.current.long()].permute(0, 3, 1, 2).float() / 255  # (N, 3, window, window)
+    return torch.nn.functional.adaptive_avg_pool2d(frames, GRID).permute(0, 2, 3, 1).flatten(1)
 
 
 def _check(
