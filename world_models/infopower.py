@@ -21,7 +21,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from world_models.bounds import BOUNDS, BilinearCritic
+from world_models.bounds import BOUNDS
 from world_models.nets import InverseModel
 from world_models.parts import answered, body, kl_sides, normal_log_prob, observe, post_metrics
 from world_models.rssm import Trace
@@ -43,10 +43,10 @@ class InfoPowerModelConfig:
     hidden: int = 400
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
-    bound: Literal["infonce", "nwj"] = "nwj"
-    """Lower bound on I(O; Z)."""
+    bound: Literal["infonce", "nwj", "wasserstein-gp", "wasserstein-sn"] = "nwj"
+    """Lower bound on I(O; Z); the last two hold its critic 1-Lipschitz, by gradient penalty or spectral norm."""
     critic: int = 200
-    """Width of the bound's bilinear critic."""
+    """Width of the bound's critic."""
     inverse_codes: Literal["stoch", "feat"] = "stoch"
     """What the inverse model reads. `feat` contains h, which has read the action: the negative control."""
     inverse_window: int = 3
@@ -86,8 +86,8 @@ class InfoPowerModel(nn.Module):
         self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
         code = self.core.stoch if c.inverse_codes == "stoch" else self.core.feat
         self.inverse = InverseModel(c.inverse_window * code, action_dim, c.hidden, c.inverse_bins)
-        self.critic = BilinearCritic(self.core.stoch, c.embed, c.critic)
         self.bound = BOUNDS[c.bound]
+        self.critic = self.bound.critic(self.core.stoch, c.embed, c.critic)
         self.log_dual = nn.Parameter(torch.tensor(math.log(c.dual_init)))
 
     def observe(self, rows: TensorDict) -> Trace:
@@ -100,8 +100,8 @@ class InfoPowerModel(nn.Module):
         answers, known = answered(first)  # (B, T), (B, T)
 
         # I(O; Z): lower bound with other rows across time and batch as negatives
-        scores = self.critic(trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1))  # (B*T, B*T)
-        information = self.bound(scores).view(first.shape)  # (B, T)
+        pairs = trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, S), (B*T, E)
+        unbound, information = (x.view(first.shape) for x in self.bound.loss(self.critic, *pairs))  # (B, T)
         # - I(i; Z | Z-, A-): KL(posterior || prior), whose two sides may weigh differently (our choice)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = (kl_prior + c.posterior_scale * kl_post.clamp(min=c.free_nats)) * known
@@ -114,7 +114,7 @@ class InfoPowerModel(nn.Module):
         inverse = self.action_log_prob(self.windows(trace), shift(rows["action"])).sum(-1) * inside  # (B, T)
 
         losses = {
-            "information": -information,
+            "information": unbound,
             "forward": forward,
             "reward": -reward_log_prob,
             "prior_reward": -prior_reward,
