@@ -17,9 +17,10 @@ from torch import Tensor
 
 import envs as environments
 from agents import checkpoint
-from agents.agent import Agent
+from agents.agent import Agent, Examinable
 from agents.config import Config, flatten, rebuild, validate
 from agents.evaluation import evaluate
+from agents.examination import examined
 from agents.generators import generators_state, seed_generators, set_generators_state
 from agents.logger import Logger
 from agents.registry import ABOUT, AGENTS, CLASSES, preset
@@ -28,6 +29,7 @@ from agents.run_folder import opened
 from agents.schedule import Every, Ratio
 from agents.signals import caught_signals
 from envs.batched import BatchedEnv
+from envs.distractions import shows_background
 
 A = TypeVar("A")
 
@@ -110,7 +112,12 @@ class Trainer:
         device = find_device(config.device)
         self.replay = ReplayBuffer(config.replay_size, config.num_envs, device, config.replay_dir)
         self.logger = Logger(run, config.steps, config.num_envs, device)
-        self.held_out = make_envs(config, num_envs=config.eval_episodes, seed=config.seed + 1, video_split="held_out")
+        others = {"num_envs": config.eval_episodes, "seed": config.seed + 1, "video_split": "held_out"}
+        known = {"state": True, "distractor": shows_background(config.distraction)} if config.diagnostics else {}
+        self.held_out = make_envs(config, **others, **known)
+        self.seen = ReplayBuffer(
+            config.eval_episodes * (self.held_out.episode_length + 1), config.eval_episodes, device
+        )
         self.held_out_start = copy.deepcopy(self.held_out.state_dict())  # every evaluation sees the same episodes
         self.increment = config.num_envs * config.action_repeat
         self.should_learn = Ratio(config.train_ratio, self.increment)
@@ -142,10 +149,14 @@ class Trainer:
             logger.progress(self.step)
 
     def evaluate(self) -> dict[str, Tensor]:
-        """Return the mean and the spread of greedy episodes on held-out videos."""
+        """Return the mean and the spread of greedy episodes on held-out videos, and diagnostics of exploring ones."""
         self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
         returns = evaluate(self.agent, self.held_out, self.config.eval_episodes)  # (episodes,)
-        return {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
+        metrics = {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
+        if self.config.diagnostics and isinstance(self.agent, Examinable):
+            self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+            metrics |= examined(self.agent, self.held_out, self.seen, thorough=False)
+        return metrics
 
     def save(self, folder: str = "checkpoints") -> Path:
         """Write a checkpoint, unless a loss is not finite."""

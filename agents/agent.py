@@ -43,3 +43,7 @@ class Examinable(Protocol):
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Return 0-dim metrics of what was learned, on rows that were never trained on."""
         ...
+
+    def represent(self, rows: TensorDict) -> dict[str, Tensor]:
+        """Return what is made of rows (B, T): codes (B, T, ...) by name, among them `stoch`."""
+        ...

@@ -64,6 +64,8 @@ class Config(Generic[A]):
     eval_every: int = 20_000
     """Steps between evaluations on videos that training never shows; 0 evaluates at the end only."""
     eval_episodes: int = 10
+    diagnostics: bool = False
+    """Whether evaluations also say what the latent states hold of the simulator's state and of the background."""
     log_every: int = 1000
     """Steps between lines of metrics."""
     checkpoint_every: int = 50_000

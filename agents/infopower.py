@@ -18,6 +18,7 @@ import tyro
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from agents.examination import told
 from agents.nets import Actor
 from agents.normalize import RunningMoments, RunningRange
 from agents.replay import ReplayBuffer
@@ -31,6 +32,8 @@ from world_models.slices import windows, windows_inside
 from world_models.world_model import Constrained, Empowering, WorldModel, primal_parameters
 
 EXAMINED = 50  # batches
+TOLD = 2048  # rows that information is measured on
+REPRESENTED = 4  # episodes at a time
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class InfoPower:
     @torch.no_grad()
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
         """Filter one timestep (N,) and answer it; uniform at random until the first update."""
-        model, c = self.model, self.config
+        model = self.model
         deter = model.core.step(carry["deter"], carry["stoch"], carry["action"], timestep["is_first"])  # (N, D)
         embed = model.encoder(timestep)  # (N, E)
         previous = torch.where(timestep["is_first"].unsqueeze(-1), embed, carry["embed"])
@@ -117,11 +120,15 @@ class InfoPower:
         elif self.updates == 0:
             action = torch.rand_like(carry["action"]) * 2 - 1
         else:
-            action, _ = self.actor(feat)
-            action = (action + c.exploration * torch.randn_like(action)).clamp(-1, 1)
+            action = self.explore(feat)
         values = {"deter": deter, "stoch": stoch, "action": action, "embed": embed}
         carry = TensorDict(values, batch_size=carry.batch_size)
         return TensorDict({"action": action}, batch_size=carry.batch_size), carry
+
+    def explore(self, feat: Tensor) -> Tensor:
+        """Sample actions (..., A) with noise at features (..., F), as while collecting."""
+        action, _ = self.actor(feat)
+        return (action + self.config.exploration * torch.randn_like(action)).clamp(-1, 1)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of model, dual variable, actor, critic and target critic."""
@@ -211,12 +218,21 @@ class InfoPower:
         return feat, model.reward(feat[1:]), entropy, empowerment
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Return what an inverse model knows of held-out actions, with the pictures and without them."""
-        if not isinstance(self.model, Empowering):
-            return {}
-        samples = [replay.sample(self.config.batch, self.config.length)[0] for _ in range(EXAMINED)]
-        leaks = [self.model.leak(rows) for rows in samples]
-        return {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
+        """Return what latents tell, and what an inverse model knows of actions with and without the pictures."""
+        metrics = {}
+        if isinstance(self.model, Empowering):
+            samples = [replay.sample(self.config.batch, self.config.length)[0] for _ in range(EXAMINED)]
+            leaks = [self.model.leak(rows) for rows in samples]
+            metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
+        rows, _ = replay.sample(TOLD // self.config.length, self.config.length)
+        return metrics | told(self.model, self.explore, rows)
+
+    @torch.no_grad()
+    def represent(self, rows: TensorDict) -> dict[str, Tensor]:
+        """Return the posterior's mode (B, T, S) and the features (B, T, F) that the policy reads."""
+        traces = [self.model.observe(part) for part in rows.split(REPRESENTED)]
+        codes = {"stoch": [trace.post.mode() for trace in traces], "feat": [trace.feat for trace in traces]}
+        return {name: torch.cat(parts) for name, parts in codes.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, running statistics, optimisers and the count of updates."""

@@ -49,6 +49,10 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return self.size * self.num_envs
 
+    def clear(self) -> None:
+        """Hold nothing, in the same storage."""
+        self.head = self.size = 0
+
     @torch.no_grad()
     def add(self, row: TensorDict) -> None:
         """Append one row (N,); overwrite the oldest when the ring is full."""

@@ -1,0 +1,152 @@
+"""What an agent's codes hold of rows that it did not learn from: numbers for curves and tables, rows for pictures.
+
+Rows are whole episodes side by side, (N, T), with `state`, the simulator's, and, where something moves behind the
+agent, `distractor`, what it shows. Both are for examination alone: no agent reads them.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from agents.agent import Examinable, Policy
+from agents.evaluation import Environments, evaluate
+from agents.replay import ReplayBuffer
+from world_models import information
+from world_models.diagnostics import effective_rank, nearest, probe, similarity, standardized
+from world_models.rssm import Trace
+from world_models.slices import shift, windows, windows_inside
+from world_models.spectral import clusters, spectral_entropy, spectral_information
+from world_models.world_model import Empowering, WorldModel
+
+ROWS = 1000  # drawn for what compares every row with every other
+CLASSES = 10  # of states and of backgrounds, as in the authors' code of the spectral information
+ACTIONS, ACTED = 256, 256  # actions that a bound chooses among, and rows that it is asked about
+
+
+class Examined(Examinable, Policy, Protocol):
+    """An agent that acts and can be examined."""
+
+
+def examined(
+    agent: Examined, envs: Environments, replay: ReplayBuffer, seed: int = 0, thorough: bool = True
+) -> dict[str, Tensor]:
+    """Let an agent explore for an episode in each of N environments and examine it on the rows, which `replay` keeps.
+
+    `replay` holds an episode of each. The global generators stay as they were.
+    """
+    replay.clear()
+    evaluate(agent, envs, envs.num_envs, explore=True, watch=replay.add)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return agent.examine(replay) | diagnose(agent, replay.latest(replay.size), thorough)
+
+
+@torch.no_grad()
+def diagnose(agent: Examinable, rows: TensorDict, thorough: bool = True) -> dict[str, Tensor]:
+    """Measure an agent's codes of rows (N, T): 0-dim, NaN-free. Draws from torch's default generator.
+
+    probe/TARGET/CODE      R^2 of a linear probe, on episodes that it was not fitted on, mean over the target's numbers
+    geometry/similarity    of code and state, and .../shuffled, of codes in another order: what chance gives
+    geometry/rank          directions that the code uses
+    geometry/neighbours    distance of states whose codes are nearest in front of other backgrounds; 1: of any two
+    spectral/entropy       of the code, in bits; if `thorough`, its information about state and distractor, in bits
+    """
+    codes = agent.represent(rows)
+    targets = {name: rows[name] for name in ("state", "distractor") if name in rows}
+    found = {
+        f"probe/{target}/{name}": probe(code, value).nanmean()
+        for target, value in targets.items()
+        for name, code in codes.items()
+    }
+    chosen = torch.randperm(rows.numel())[:ROWS].to(rows.device)
+    code, state = (x.flatten(0, 1)[chosen] for x in (codes["stoch"], rows["state"]))  # (K, S), (K, O)
+    found["geometry/similarity"] = similarity(code, state)
+    found["geometry/shuffled"] = similarity(code, state[torch.randperm(len(state)).to(state.device)])
+    found["geometry/rank"] = effective_rank(code)
+    found["spectral/entropy"] = spectral_entropy(code)
+    if "distractor" in targets:
+        found["geometry/neighbours"] = neighbour_distance(code, state, targets["distractor"].flatten(0, 1)[chosen])
+    if thorough:
+        generator = torch.Generator().manual_seed(0)
+        for target, value in targets.items():
+            labels = clusters(value.flatten(0, 1)[chosen], CLASSES, generator)
+            found[f"spectral/{target}"] = spectral_information(code, labels, generator)
+    return found
+
+
+def elsewhere(distractor: Tensor, queries: Tensor) -> Tensor:
+    """Say which rows show another background than the queries (Q,): (Q, K) bool from what they show (K, 48).
+
+    Another one is farther away than half of all rows: our choice.
+    """
+    distance = torch.cdist(distractor[queries], distractor)  # (Q, K)
+    return distance > distance.median(1, keepdim=True).values
+
+
+def neighbour_distance(code: Tensor, state: Tensor, distractor: Tensor) -> Tensor:
+    """Mean distance of states (K, O) to those with the nearest code (K, S) in front of another background, 0-dim.
+
+    In mean distances of any two states: 0 where the code finds the same state behind every background, 1 where it finds
+    anything.
+    """
+    queries = torch.arange(len(code), device=code.device)
+    found = nearest(code, queries, elsewhere(distractor, queries)).squeeze(1)  # (K,)
+    state = standardized(state)
+    return (state - state[found]).norm(dim=1).mean() / torch.pdist(state).mean()
+
+
+@torch.no_grad()
+def neighbours(agent: Examinable, rows: TensorDict, queries: int, count: int) -> Tensor:
+    """Return places (queries, 1 + count) in flattened rows (N * T): a row, and those nearest to its code elsewhere.
+
+    Queries are spread evenly over episodes and time.
+    """
+    code, distractor = (x.flatten(0, 1) for x in (agent.represent(rows)["stoch"], rows["distractor"]))
+    chosen = torch.linspace(0, len(code) - 1, 2 * queries + 1)[1::2].long().to(code.device)  # (Q,)
+    return torch.cat([chosen.unsqueeze(1), nearest(code, chosen, elsewhere(distractor, chosen), count)], 1)
+
+
+@torch.no_grad()
+def told(model: WorldModel, explore: Callable[[Tensor], Tensor], rows: TensorDict) -> dict[str, Tensor]:
+    """Bound I(O; Z), I(R; Z) and, of a model with an inverse model, I(A; Z' | past) from below, beside ceilings.
+
+    `explore` draws the actions (..., A) that the policy of the rows (B, T) might have taken at features (..., F).
+    """
+    trace, first = model.observe(rows), rows["is_first"]
+    answered = ~first.flatten()  # (B*T,)
+    predicted = model.reward(trace.feat).flatten()[answered]
+    found = {
+        "information/observation": information.of_observation(trace.stoch.flatten(0, 1), flat(trace.post)),
+        "information/observation_ceiling": torch.tensor(math.log(first.numel())),
+        "information/reward": information.of_reward(predicted, rows["reward"].flatten()[answered]),
+        "information/reward_ceiling": answered.sum().log(),
+    }
+    if isinstance(model, Empowering):
+        found["information/action"] = told_of_action(model, explore, trace, rows)
+        found["information/action_ceiling"] = torch.tensor(math.log(ACTIONS))
+    return found
+
+
+def told_of_action(model: Empowering, explore: Callable[[Tensor], Tensor], trace: Trace, rows: TensorDict) -> Tensor:
+    """Ask the inverse model which of ACTIONS actions was taken, in ACTED rows: I(A; Z' | past) >= 0-dim."""
+    window, post = model.window, flat(trace.post)
+    inside = windows_inside(rows["is_first"], window).flatten().nonzero().squeeze(1)  # places whose action has a past
+    chosen = inside[torch.randperm(len(inside))[:ACTED].to(inside.device)]  # (Q,)
+    before = type(post)(*(x[chosen - 1] for x in post))  # (Q, S)
+    deter = trace.deter.flatten(0, 1)[chosen - 1]  # (Q, D)
+    others = [explore(torch.cat([deter, before.sample()], -1)) for _ in range(ACTIONS - 1)]  # of (Q, A)
+    taken = shift(rows["action"]).flatten(0, 1)[chosen]  # (Q, A)
+    actions = torch.stack([taken, *others], 1)  # (Q, J, A)
+    past = (windows(x, window).flatten(0, 1)[chosen].movedim(1, 0) for x in (trace.deter, trace.stoch))  # (W, Q, ...)
+    pair = (x.repeat_interleave(ACTIONS, 1) for x in past)  # (W, Q * J, D), (W, Q * J, S)
+    evidence = model.action_evidence(*pair, actions.flatten(0, 1).unsqueeze(0))  # (1, Q * J)
+    return information.of_action(evidence.view(-1, ACTIONS), actions)
+
+
+def flat(post: Any) -> Any:
+    """Return a distribution over (B, T, S) as one over (B*T, S)."""
+    return type(post)(*(x.flatten(0, 1) for x in post))

@@ -1,0 +1,128 @@
+"""What is said of codes that hold the state, the background or nothing; and a run that says so while it trains."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from tensordict import TensorDict
+from test_infopower_agent import CONFIG, A, make_agent, make_replay
+from tiny import arguments, checkpoint_of, metrics
+from torch import Tensor
+
+import train
+from agents.agent import Examinable
+from agents.examination import diagnose, elsewhere, neighbours
+from agents.replay import ReplayBuffer
+
+N, T, O = 6, 73, 5  # noqa: E741
+PROBES = {f"probe/{target}/{code}" for target in ("state", "distractor") for code in ("stoch", "feat")}
+GEOMETRY = {"geometry/similarity", "geometry/shuffled", "geometry/rank", "spectral/entropy"}
+
+
+class Seeing(NamedTuple):
+    """An agent whose code is a part of the rows."""
+
+    name: str
+
+    def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        return {}
+
+    def represent(self, rows: TensorDict) -> dict[str, Tensor]:
+        return {"stoch": rows[self.name]}
+
+
+@pytest.fixture(scope="module")
+def rows() -> TensorDict:
+    torch.manual_seed(0)
+    values = {"state": torch.randn(N, T, O), "distractor": torch.rand(N, T, 48), "nothing": torch.randn(N, T, O)}
+    return TensorDict(values, batch_size=[N, T])
+
+
+def diagnosed(name: str, rows: TensorDict) -> dict[str, float]:
+    torch.manual_seed(1)
+    return {key: value.item() for key, value in diagnose(Seeing(name), rows).items()}
+
+
+def test_codes_that_are_the_state(rows: TensorDict) -> None:
+    found = diagnosed("state", rows)
+    assert found["probe/state/stoch"] > 0.999 and found["probe/distractor/stoch"] < 0.05
+    assert found["geometry/similarity"] > 0.97 > found["geometry/shuffled"] + 0.1
+    assert found["geometry/rank"] == pytest.approx(O, rel=0.02) and found["geometry/neighbours"] < 0.5
+    assert found["spectral/state"] > 0.5 and abs(found["spectral/distractor"]) < 0.1
+
+
+def test_codes_that_are_the_background(rows: TensorDict) -> None:
+    found = diagnosed("distractor", rows)
+    assert found["probe/distractor/stoch"] > 0.99 and found["probe/state/stoch"] < 0.05
+    assert found["geometry/similarity"] == pytest.approx(found["geometry/shuffled"], abs=0.02)
+    assert found["geometry/neighbours"] == pytest.approx(1, abs=0.08)
+
+
+def test_codes_that_are_nothing(rows: TensorDict) -> None:
+    found = diagnosed("nothing", rows)
+    assert found["probe/state/stoch"] < 0.05 and found["probe/distractor/stoch"] < 0.05
+    assert found["geometry/neighbours"] == pytest.approx(1, abs=0.08)
+    assert abs(found["spectral/state"]) < 0.15
+
+
+def test_without_a_background_nothing_is_said_of_it(rows: TensorDict) -> None:
+    found = diagnosed("state", rows.exclude("distractor"))
+    assert not [name for name in found if "distractor" in name or "neighbours" in name]
+
+
+def test_neighbours_stand_in_front_of_other_backgrounds(rows: TensorDict) -> None:
+    """Two backgrounds, by halves of each episode, and the code is the state: neighbours are of the other half."""
+    rows = rows.clone()
+    half = torch.arange(T) >= T // 2 + 1  # (T,) 37 rows of the one, 36 of the other
+    rows["distractor"] = half.float().view(1, T, 1).expand(N, T, 48) + 0.001 * rows["distractor"]
+    places = neighbours(Seeing("state"), rows, 5, 3)
+    assert places.shape == (5, 4)
+    side = half.repeat(N)[places]
+    assert (side[:, 1:] != side[:, :1]).float().mean() > 0.9
+    state = rows["state"].flatten(0, 1)
+    near = (state[places[:, 1:]] - state[places[:, :1]]).norm(dim=-1).mean()
+    assert near < 0.6 * torch.pdist(state).mean()
+    allowed = elsewhere(rows["distractor"].flatten(0, 1), places[:, 0])
+    assert allowed.gather(1, places[:, 1:]).all() and not allowed.gather(1, places[:, :1]).any()
+
+
+def test_an_agent_says_what_its_latents_tell() -> None:
+    """Untrained, its inverse model is uniform and tells nothing of the action; nothing is above its ceiling."""
+    agent, replay = make_agent(), make_replay()
+    torch.manual_seed(0)
+    agent.updates = 1
+    assert isinstance(agent, Examinable)
+    found = {name: value.item() for name, value in agent.examine(replay).items()}
+    assert abs(found["information/action"]) < 0.3
+    for what in ("observation", "reward", "action"):
+        assert found[f"information/{what}"] <= found[f"information/{what}_ceiling"]
+    codes = agent.represent(replay.latest(31))
+    model = CONFIG.model
+    assert codes["stoch"].shape == (3, 31, model.stoch) and codes["feat"].shape == (3, 31, model.deter + model.stoch)
+
+
+def test_exploring_actions_are_those_of_acting() -> None:
+    agent = make_agent()
+    agent.updates = 1
+    feat = torch.randn(211, 18)
+    torch.manual_seed(2)
+    found = agent.explore(feat)
+    torch.manual_seed(2)
+    action, _ = agent.actor(feat)
+    expected = (action + CONFIG.exploration * torch.randn(211, A)).clamp(-1, 1)
+    assert torch.equal(found, expected)
+
+
+def test_diagnostics_while_training_change_nothing_else(tmp_path: Path) -> None:
+    seen = ["--observation", "pixels", "--distraction", "video", "--time-limit", 40, "--prefill", 60]
+    for name, more in (("plain", []), ("diagnosed", ["--diagnostics"])):
+        train.main(arguments(tmp_path / name, *seen, *more, steps=300))
+    plain, diagnosed = (checkpoint_of(tmp_path / name) for name in ("plain", "diagnosed"))
+    nets = [name for name in plain if name.startswith("/agent.pt")]
+    assert nets and all(
+        torch.equal(plain[n], diagnosed[n]) if isinstance(plain[n], Tensor) else plain[n] == diagnosed[n] for n in nets
+    )
+    last = metrics(tmp_path / "diagnosed")[-1]
+    assert last.keys() - metrics(tmp_path / "plain")[-1].keys() >= PROBES | GEOMETRY | {"inverse/seen"}
+    assert last["probe/state/feat"] <= 1
