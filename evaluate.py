@@ -20,11 +20,15 @@ import envs as environments
 from agents.agent import Examinable, Policy
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
+from agents.examination import diagnose, examined
 from agents.replay import ReplayBuffer
 from envs import distracting
 from envs.batched import BatchedEnv
+from envs.distractions import shows_background
 from envs.film import Film
-from train import load_agent, load_config, make_envs
+from train import load_agent, load_config, make_agent, make_envs
+from views import diagnostics
+from views.curves import load_run, save
 
 FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
 
@@ -43,6 +47,8 @@ class Command:
     """Of the episodes: starts, videos and random actions."""
     film: bool = False
     """Also film the agent in front of each: ten seconds of what it sees beside the clean scene in 480 pixels."""
+    diagnostics: bool = False
+    """Also measure what the latent states hold of the simulator's state and of the background; draws a page of it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -75,6 +81,8 @@ def check(command: Command, config: Config[Any]) -> tuple[str, ...]:
         raise ValueError(f"--episodes must be at least 1, not {command.episodes}")
     if command.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {command.seed}")
+    if command.diagnostics and command.episodes < 2:
+        raise ValueError("--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about")
     for name in command.distraction:
         if name not in environments.DISTRACTIONS:
             raise ValueError(f"unknown distraction {name}{nearest(name, environments.DISTRACTIONS)}")
@@ -126,7 +134,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "distraction_window": config.distraction_window,
             "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
             "film": film(command, config, policy) if command.film and name == "agent" else None,
-            "metrics": examine(policy, envs, command.seed),
+            "page": page_of(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
+            "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs),
         }
     envs.close()
 
@@ -143,14 +152,40 @@ def fitted(config: Config[Any], distraction: str) -> Config[Any]:
     )
 
 
-def examine(policy: Policy, envs: BatchedEnv, seed: int) -> dict[str, float]:
+def measure(command: Command, config: Config[Any], policy: Policy, envs: BatchedEnv) -> dict[str, float]:
+    """Examine an agent on rows whose state and background are known, an untrained one too, and draw the page."""
+    if not isinstance(policy, Examinable):
+        return {}
+    options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", "pixels": True}
+    known = make_envs(config, **options, state=True, distractor=shows_background(config.distraction))
+    replay = ReplayBuffer((known.episode_length + 1) * known.num_envs, known.num_envs, known.device)
+    found = examined(policy, known, replay, command.seed)
+    rows = replay.latest(replay.size)
+    with torch.random.fork_rng():
+        torch.manual_seed(command.seed)
+        untrained = make_agent(config, envs)
+        assert isinstance(untrained, Examinable)
+        found |= {f"untrained/{name}": value for name, value in diagnose(untrained, rows).items()}
+    known.close()
+    numbers = {name: value.item() for name, value in found.items()}
+    run = load_run(command.run, config) if (command.run / "metrics.jsonl").exists() else None
+    title = f"{config.name} on {config.task}, distraction {config.distraction}: {command.episodes} exploring episodes"
+    save(diagnostics.draw(title, numbers, policy, rows, run), command.run / page_of(config.distraction))
+    return numbers
+
+
+def page_of(distraction: str) -> str:
+    return f"{distraction}-diagnostics.png"
+
+
+def examine(command: Command, config: Config[Any], policy: Policy, envs: BatchedEnv) -> dict[str, float]:
     """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
     if not isinstance(policy, Examinable):
         return {}
     replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
     evaluate(policy, envs, envs.num_envs, explore=True, watch=replay.add)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(command.seed)
         return {name: value.item() for name, value in policy.examine(replay).items()}
 
 
@@ -211,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for condition in conditions:
         for name, value in condition["metrics"].items():
             print(f"{condition['distraction']:<22}{name} {value:.3f}")
-    pictures = [condition[kind] for condition in conditions for kind in ("picture", "film") if condition[kind]]
+    pictures = [condition[kind] for condition in conditions for kind in ("picture", "film", "page") if condition[kind]]
     print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
 
 

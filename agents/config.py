@@ -81,6 +81,8 @@ def validate(config: Config[Any]) -> None:
             raise ValueError(f"--{name} must be at least {least}, not {value}")
     if config.train_ratio < 0:
         raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
+    if config.diagnostics and config.eval_episodes < 2:
+        raise ValueError("--diagnostics needs --eval-episodes 2 at least: one to fit probes, another to ask about")
     held = config.replay_size // config.num_envs * config.num_envs * config.action_repeat
     if config.prefill > held:
         raise ValueError(f"--prefill {config.prefill} is more than the {held} steps that --replay-size holds")

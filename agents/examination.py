@@ -24,7 +24,7 @@ from world_models.world_model import Empowering, WorldModel
 
 ROWS = 1000  # drawn for what compares every row with every other
 CLASSES = 10  # of states and of backgrounds, as in the authors' code of the spectral information
-ACTIONS, ACTED = 256, 256  # actions that a bound chooses among, and rows that it is asked about
+ACTIONS, ACTED = 256, 512  # actions that a bound chooses among, and rows that it is asked about
 
 
 class Examined(Examinable, Policy, Protocol):
@@ -94,7 +94,7 @@ def neighbour_distance(code: Tensor, state: Tensor, distractor: Tensor) -> Tenso
     anything.
     """
     queries = torch.arange(len(code), device=code.device)
-    found = nearest(code, queries, elsewhere(distractor, queries)).squeeze(1)  # (K,)
+    found = nearest(code, queries, elsewhere(distractor, queries))[1].squeeze(1)  # (K,)
     state = standardized(state)
     return (state - state[found]).norm(dim=1).mean() / torch.pdist(state).mean()
 
@@ -103,11 +103,19 @@ def neighbour_distance(code: Tensor, state: Tensor, distractor: Tensor) -> Tenso
 def neighbours(agent: Examinable, rows: TensorDict, queries: int, count: int) -> Tensor:
     """Return places (queries, 1 + count) in flattened rows (N * T): a row, and those nearest to its code elsewhere.
 
-    Queries are spread evenly over episodes and time.
+    Queries are spread evenly over episodes and time. Each episode has one neighbour at most, since its next row would
+    show hardly anything else.
     """
+    episodes, length = rows.shape
     code, distractor = (x.flatten(0, 1) for x in (agent.represent(rows)["stoch"], rows["distractor"]))
     chosen = torch.linspace(0, len(code) - 1, 2 * queries + 1)[1::2].long().to(code.device)  # (Q,)
-    return torch.cat([chosen.unsqueeze(1), nearest(code, chosen, elsewhere(distractor, chosen), count)], 1)
+    episode = torch.arange(len(code), device=code.device) // length  # (N * T,)
+    own = episode == torch.arange(episodes, device=code.device).unsqueeze(1)  # (N, N * T)
+    allowed = elsewhere(distractor, chosen).unsqueeze(1) & own  # (Q, N, N * T)
+    pairs = nearest(code, chosen.repeat_interleave(episodes), allowed.flatten(0, 1))  # (Q * N, 1) each
+    distances, places = (x.view(queries, episodes) for x in pairs)
+    best = distances.topk(min(count, episodes), dim=1, largest=False).indices  # (Q, count)
+    return torch.cat([chosen.unsqueeze(1), places.gather(1, best)], 1)
 
 
 @torch.no_grad()

@@ -86,7 +86,9 @@ def test_nearest_looks_among_what_is_allowed() -> None:
     codes = torch.tensor([[0.0], [1.0], [3.0], [7.0], [7.5]])
     queries = torch.tensor([0, 3])
     allowed = torch.tensor([[False, True, True, True, True], [True, True, True, False, False]])
-    assert nearest(codes, queries, allowed, 2).tolist() == [[1, 2], [2, 1]]
+    distances, rows = nearest(codes, queries, allowed, 2)
+    assert rows.tolist() == [[1, 2], [2, 1]]
+    torch.testing.assert_close(distances * codes.std().double(), torch.tensor([[1.0, 3.0], [4.0, 6.0]]).double())
 
 
 def test_diffusion_eigenvalues_are_the_random_walks() -> None:

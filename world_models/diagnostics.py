@@ -63,14 +63,16 @@ def effective_rank(codes: Tensor) -> Tensor:
     return torch.special.entr(share).sum().exp()
 
 
-def nearest(codes: Tensor, queries: Tensor, allowed: Tensor, count: int = 1) -> Tensor:
-    """Return the `count` rows of codes (K, S) nearest to each of the rows that queries (Q,) name, (Q, count) int64.
+def nearest(codes: Tensor, queries: Tensor, allowed: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
+    """Find the `count` rows of codes (K, S) nearest to each of the rows that queries (Q,) name.
 
-    Only rows that allowed (Q, K) bool marks count. Codes are standardised.
+    Returns distances and rows, (Q, count) each, nearest first. Only rows that allowed (Q, K) bool marks count; where
+    there are none the distance is infinite. Codes are standardised.
     """
     standard = standardized(codes)
     distance = torch.cdist(standard[queries], standard).masked_fill(~allowed, torch.inf)  # (Q, K)
-    return distance.topk(count, dim=1, largest=False).indices
+    distances, rows = distance.topk(count, dim=1, largest=False)
+    return distances, rows
 
 
 def standardized(x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from torch import Tensor
 from world_models.bounds import infonce
 from world_models.latents import Categorical, Gaussian
 
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
 
 def of_observation(latent: Tensor, post: Gaussian | Categorical) -> Tensor:
     """I(O; Z) >= 0-dim, from z_i (K, S) drawn from posteriors q(z | o_i) over (K, S).
@@ -49,10 +51,19 @@ def of_action(evidence: Tensor, actions: Tensor, bins: int = 11) -> Tensor:
     """I(A; Z' | past) >= 0-dim, from log q(a | z', z) (K, J) of actions (K, J, A): the one taken, first, and others.
 
     The others were drawn from the policy given the same past, as the one taken was, so that what the past tells of the
-    action does not count. f(z', a) = log q(a | z', z) - log pi(a | past), pi as the J actions show it. At most ln J.
+    action does not count. At most ln J.
+
+    f(z', a) = u log q(a | z', z) - v log pi(a | past), pi as the J actions show it. An exact q has u = v = 1; one that is
+    too sure, or learned from other policies, loses by it, so the weights from WEIGHTS that are best for the first half
+    of the rows are asked about the second (our choice).
     """
-    scores = evidence - spread(actions, bins)  # (K, J)
-    return (torch.log_softmax(scores, 1)[:, 0] + math.log(actions.shape[1])).mean()
+    prior = spread(actions, bins)  # (K, J)
+    pairs = torch.cartesian_prod(*2 * [evidence.new_tensor(WEIGHTS)]).T.view(2, -1, 1, 1)  # (2, pairs, 1, 1)
+    scores = pairs[0] * evidence - pairs[1] * prior  # (pairs, K, J)
+    told = scores.log_softmax(-1)[..., 0] + math.log(actions.shape[1])  # (pairs, K)
+    half = len(evidence) // 2
+    best = told[:, :half].mean(1).argmax()
+    return told[:, half:].mean(1)[best]
 
 
 def spread(actions: Tensor, bins: int) -> Tensor:
