@@ -133,10 +133,10 @@ def test_conditions_hold_what_they_say(conditions: list[dict[str, Any]]) -> None
 
 
 def test_what_the_inverse_model_knows_is_reported_for_the_agent_alone(conditions: list[dict[str, Any]]) -> None:
+    told = {f"information/{what}{limit}" for what in ("observation", "reward", "action") for limit in ("", "_ceiling")}
     for condition in conditions:
-        assert set(condition["metrics"]) == (
-            {"inverse/seen", "inverse/shuffled"} if condition["policy"] == "agent" else set()
-        )
+        expected = told | {"inverse/seen", "inverse/shuffled"} if condition["policy"] == "agent" else set()
+        assert set(condition["metrics"]) == expected
 
 
 def test_pictures_play_an_episode(run: Path, conditions: list[dict[str, Any]]) -> None:
@@ -169,6 +169,25 @@ def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
         assert picture.size == (64, 32) and picture.n_frames == 41  # one for each of 40 control steps, and the first
 
 
+def test_diagnostics_are_measured_beside_an_untrained_agent_and_drawn(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    evaluate.main([str(other), "--distraction", "none", "video", "--episodes", "4", "--diagnostics"])
+    conditions = json.loads((other / "evaluation.json").read_text())
+    assert [c["page"] for c in conditions] == ["none-diagnostics.png", None, "video-diagnostics.png", None]
+    clean, video = (c["metrics"] for c in conditions if c["policy"] == "agent")
+    for metrics in (clean, video):
+        for what in ("observation", "reward", "action"):
+            assert metrics[f"information/{what}"] <= metrics[f"information/{what}_ceiling"]
+        assert metrics["probe/state/stoch"] < 1 and metrics["untrained/probe/state/stoch"] < 1
+        assert metrics["probe/state/stoch"] != metrics["untrained/probe/state/stoch"]
+    behind = {"probe/distractor/stoch", "probe/distractor/feat", "geometry/neighbours", "spectral/distractor"}
+    assert video.keys() - clean.keys() == behind | {f"untrained/{name}" for name in behind}
+    for page, height in (("none", 840), ("video", 1620)):
+        with Image.open(other / f"{page}-diagnostics.png") as picture:
+            assert picture.size == (1560, height) and len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
 def test_evaluating_twice_gives_the_same(run: Path, conditions: list[dict[str, Any]]) -> None:
     evaluate.main([str(run), "--distraction", "noise", "--episodes", "5"])
     assert json.loads((run / "evaluation.json").read_text()) == conditions[2:]
@@ -190,6 +209,10 @@ def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFi
     [
         (["--distraction", "vidoe"], "unknown distraction vidoe: did you mean video?"),
         (["--episodes", "0"], "--episodes must be at least 1, not 0"),
+        (
+            ["--diagnostics", "--episodes", "1"],
+            "--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about",
+        ),
         (["--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 )

@@ -57,10 +57,14 @@ def test_of_reward_is_no_more_than_ln_k_and_survives_perfect_predictions() -> No
 
 
 def test_of_action_by_hand() -> None:
-    """Of actions that are all alike for the policy, with odds 1 : 1 : 2 for the one taken and 6 : 1 : 1."""
-    log_prob = torch.tensor([[1.0, 1.0, 2.0], [6.0, 1.0, 1.0]]).log()
-    expected = (math.log(3 / 4) + math.log(18 / 8)) / 2
-    assert information.of_action(log_prob, torch.full((2, 3, 5), 0.3)).item() == pytest.approx(expected)
+    """Actions are alike for the policy. Odds of 6 : 1 : 1 for the one taken let q count, and 3 : 1 : 1 give ln 9/5.
+
+    After odds of 1 : 6 : 1 it does not count at all.
+    """
+    actions = torch.full((2, 3, 5), 0.3)
+    sure, later, wrong = torch.tensor([[6.0, 1.0, 1.0], [3.0, 1.0, 1.0], [1.0, 6.0, 1.0]]).log()
+    assert information.of_action(torch.stack([sure, later]), actions).item() == pytest.approx(math.log(9 / 5))
+    assert information.of_action(torch.stack([wrong, sure]), actions).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("often", [0.5, 0.9])

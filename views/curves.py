@@ -23,17 +23,8 @@ from agents.registry import AGENTS
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
-NOT_A_VARIANT = {
-    "task",
-    "seed",
-    "device",
-    "threads",
-    "replay-dir",
-    "log-every",
-    "eval-every",
-    "checkpoint-every",
-    "diagnostics",
-}
+NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
+NOT_A_VARIANT |= {"diagnostics"}
 COLUMNS = {"step": "environment steps", "speed/minutes": "minutes"}
 
 

@@ -53,9 +53,9 @@ def of_action(evidence: Tensor, actions: Tensor, bins: int = 11) -> Tensor:
     The others were drawn from the policy given the same past, as the one taken was, so that what the past tells of the
     action does not count. At most ln J.
 
-    f(z', a) = u log q(a | z', z) - v log pi(a | past), pi as the J actions show it. An exact q has u = v = 1; one that is
-    too sure, or learned from other policies, loses by it, so the weights from WEIGHTS that are best for the first half
-    of the rows are asked about the second (our choice).
+    f(z', a) = u log q(a | z', z) - v log pi(a | past), pi as the J actions show it. An exact q has u = v = 1; one
+    that is too sure, or learned from other policies, loses by it, so the weights from WEIGHTS that are best for the
+    first half of the rows are asked about the second (our choice).
     """
     prior = spread(actions, bins)  # (K, J)
     pairs = torch.cartesian_prod(*2 * [evidence.new_tensor(WEIGHTS)]).T.view(2, -1, 1, 1)  # (2, pairs, 1, 1)
