@@ -150,8 +150,8 @@ def told_of_action(model: Empowering, explore: Callable[[Tensor], Tensor], trace
     taken = shift(rows["action"]).flatten(0, 1)[chosen]  # (Q, A)
     actions = torch.stack([taken, *others], 1)  # (Q, J, A)
     past = (windows(x, window).flatten(0, 1)[chosen].movedim(1, 0) for x in (trace.deter, trace.stoch))  # (W, Q, ...)
-    pair = (x.repeat_interleave(ACTIONS, 1) for x in past)  # (W, Q * J, D), (W, Q * J, S)
-    evidence = model.action_evidence(*pair, actions.flatten(0, 1).unsqueeze(0))  # (1, Q * J)
+    deters, stochs = (x.repeat_interleave(ACTIONS, 1) for x in past)  # (W, Q * J, D), (W, Q * J, S)
+    evidence = model.action_evidence(deters, stochs, actions.flatten(0, 1).unsqueeze(0))  # (1, Q * J)
     return information.of_action(evidence.view(-1, ACTIONS), actions)
 
 

@@ -59,10 +59,10 @@ def test_of_reward_is_no_more_than_ln_k_and_survives_perfect_predictions() -> No
 def test_of_action_by_hand() -> None:
     """Actions are alike for the policy. Odds of 6 : 1 : 1 for the one taken let q count, and 3 : 1 : 1 give ln 9/5.
 
-    After odds of 1 : 6 : 1 it does not count at all.
+    After odds of 0 : 6 : 1 it does not count at all.
     """
     actions = torch.full((2, 3, 5), 0.3)
-    sure, later, wrong = torch.tensor([[6.0, 1.0, 1.0], [3.0, 1.0, 1.0], [1.0, 6.0, 1.0]]).log()
+    sure, later, wrong = torch.tensor([[6.0, 1.0, 1.0], [3.0, 1.0, 1.0], [0.0, 6.0, 1.0]]).log()
     assert information.of_action(torch.stack([sure, later]), actions).item() == pytest.approx(math.log(9 / 5))
     assert information.of_action(torch.stack([wrong, sure]), actions).item() == pytest.approx(0, abs=1e-6)
 

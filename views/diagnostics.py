@@ -116,7 +116,7 @@ def draw_geometry(axis: Axes, numbers: Mapping[str, float]) -> None:
     bars = {label: bar for label, bar in bars.items() if bar[0] in numbers}
     for place, (name, colour) in enumerate(bars.values()):
         axis.bar(place, numbers[name], color=colour, width=0.6)
-        axis.text(place, numbers[name] + 0.02, f"{numbers[name]:.2f}", ha="center")
+        axis.text(place, min(numbers[name], 1.1) + 0.02, f"{numbers[name]:.2f}", ha="center")
     axis.set_xticks(range(len(bars)), list(bars), fontsize="small")
     axis.set(title=f"geometry of z; effective rank {numbers['geometry/rank']:.1f}", ylim=(0, 1.2))
 

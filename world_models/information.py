@@ -13,6 +13,7 @@ from world_models.bounds import infonce
 from world_models.latents import Categorical, Gaussian
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+IMPOSSIBLE = -1e4  # stands for the logarithm of a density that has become 0, so that a weight of 0 undoes it
 
 
 def of_observation(latent: Tensor, post: Gaussian | Categorical) -> Tensor:
@@ -57,7 +58,7 @@ def of_action(evidence: Tensor, actions: Tensor, bins: int = 11) -> Tensor:
     that is too sure, or learned from other policies, loses by it, so the weights from WEIGHTS that are best for the
     first half of the rows are asked about the second (our choice).
     """
-    prior = spread(actions, bins)  # (K, J)
+    evidence, prior = evidence.clamp(min=IMPOSSIBLE), spread(actions, bins)  # (K, J), (K, J)
     pairs = torch.cartesian_prod(*2 * [evidence.new_tensor(WEIGHTS)]).T.view(2, -1, 1, 1)  # (2, pairs, 1, 1)
     scores = pairs[0] * evidence - pairs[1] * prior  # (pairs, K, J)
     told = scores.log_softmax(-1)[..., 0] + math.log(actions.shape[1])  # (pairs, K)

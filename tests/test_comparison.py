@@ -1,0 +1,38 @@
+"""The page that compares the diagnostics of runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from views import comparison
+
+
+def write(run: Path, metrics: dict[str, float]) -> Path:
+    run.mkdir()
+    condition = {"policy": "agent", "distraction": "video", "step": 12_000, "metrics": metrics}
+    (run / "evaluation.json").write_text(json.dumps([condition | {"policy": "random", "metrics": {}}, condition]))
+    return run
+
+
+def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    probes = {"probe/state/stoch": 0.4, "probe/distractor/stoch": 0.234, "probe/state/feat": 0.5}
+    one = write(tmp_path / "one", probes | {"inverse/seen": 0.73, "inverse/shuffled": 0.14})
+    two = write(tmp_path / "two", probes | {"probe/distractor/feat": -0.1})
+    comparison.main([str(one), str(two), "--out", str(tmp_path / "leak.png")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| one | 12,000 | 0.40 | 0.23 | 0.50 |  | 0.73 | 0.14 |"
+    assert lines[3] == "| two | 12,000 | 0.40 | 0.23 | 0.50 | -0.10 |  |  |"
+    with Image.open(tmp_path / "leak.png") as picture:
+        assert picture.size == (1200, 504)
+
+
+def test_a_run_without_diagnostics_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bare = write(tmp_path / "bare", {"inverse/seen": 0.1})
+    for folder, says in ((bare, "evaluation.json has no diagnostics"), (tmp_path / "no", "has no evaluation.json")):
+        with pytest.raises(SystemExit) as caught:
+            comparison.main([str(folder), "--out", str(tmp_path / "leak.png")])
+        err = capsys.readouterr().err
+        assert caught.value.code == 2 and says in err and err.count("\n") == 1
+    assert not (tmp_path / "leak.png").exists()
