@@ -57,7 +57,7 @@ INFOPOWER = InfoPowerModelConfig(
 )
 # 12,500 updates are a tenth of the published ones: dual variables start nearer and move faster.
 REPO = RePoModelConfig(**SIZES, dual_init=1e-2, dual_lr=3e-3)
-INFOPOWER_PLUS = InfoPowerPlusModelConfig(**SIZES, critic=128, dual_lr=3e-3)
+INFOPOWER_PLUS = InfoPowerPlusModelConfig(**SIZES, critic=128, inverse_scale=0.1, dual_lr=3e-3)
 DREAMER, C_DREAMER, R2 = DreamerModelConfig(**SIZES), CDreamerModelConfig(**SIZES, critic=128), R2ModelConfig(**SIZES)
 
 
