@@ -55,3 +55,15 @@ def test_fits_bang_bang_actions_better_than_uniform() -> None:
         optimizer.step()
     held_out = torch.randn(512, 3)
     assert model(held_out, held_out[:, :1].sign()).mean().item() > 1.0
+
+
+def test_an_action_held_for_impossible_keeps_density_and_gradient_finite() -> None:
+    """On the first of two knots, 400 nats below the second, a density is 0 in float32 and its logarithm infinite."""
+    model = InverseModel(3, 1, 7, bins=2)
+    with torch.no_grad():
+        model.net[-1].bias.copy_(torch.tensor([-200.0, 200.0]))
+    codes = torch.randn(5, 3, requires_grad=True)
+    log_prob = model(codes, torch.full((5, 1), -1.0))
+    log_prob.sum().backward()
+    assert log_prob.isfinite().all() and (log_prob < -80).all()
+    assert all(p.grad.isfinite().all() for p in model.parameters()) and codes.grad.isfinite().all()

@@ -128,6 +128,9 @@ class Decoder(nn.Module):
         return total
 
 
+SMALLEST = 1e-35  # of a density beside its neighbour's
+
+
 class InverseModel(nn.Module):
     """log q(a_{t-1} | codes): a density on [-1, 1]^A, piecewise linear in each action dimension.
 
@@ -160,4 +163,5 @@ class InverseModel(nn.Module):
         heights = log_height.gather(-1, pair)  # (..., A, 2)
         weights = torch.stack([1 - high_weight, high_weight], -1)  # (..., A, 2)
         top = heights.max(-1, keepdim=True).values.detach()
-        return ((weights * (heights - top).exp()).sum(-1)).log() + top.squeeze(-1)
+        # an action on a knot 80 nats below its neighbour would have density 0 in float32: bounded, with no gradient
+        return (weights * (heights - top).exp()).sum(-1).clamp(min=SMALLEST).log() + top.squeeze(-1)
