@@ -70,9 +70,10 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
 
 
 def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
-    """Make a run's agent, untrained, for the shapes of its environments."""
+    """Make a run's agent, untrained, for what it observes, of all that the environments show."""
     make = CLASSES[type(config.agent)]
-    return make(envs.observation_shapes, envs.action_dim, config.agent, find_device(config.device))
+    shapes = {config.observation: envs.observation_shapes[config.observation]}
+    return make(shapes, envs.action_dim, config.agent, find_device(config.device))
 
 
 def load_config(run: Path) -> Config[Any]:

@@ -193,6 +193,12 @@ def test_evaluating_twice_gives_the_same(run: Path, conditions: list[dict[str, A
     assert json.loads((run / "evaluation.json").read_text()) == conditions[2:]
 
 
+def test_an_agent_that_learned_from_states_is_evaluated_on_states(tmp_path: Path) -> None:
+    train.main(arguments(tmp_path / "run", "--observation", "state", "--distraction", "none", steps=180))
+    evaluate.main([str(tmp_path / "run"), "--episodes", "2"])  # pictures are drawn, but not for the agent
+    assert [c["policy"] for c in json.loads((tmp_path / "run" / "evaluation.json").read_text())] == ["agent", "random"]
+
+
 def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evaluate.main([str(run), "--episodes", "1"])
     assert [(c["distraction"], len(c["returns"])) for c in json.loads((run / "evaluation.json").read_text())] == [

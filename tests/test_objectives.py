@@ -139,7 +139,11 @@ def test_acts_and_is_examined(name: str, latent: str, posterior: str) -> None:
             assert {k: v.shape for k, v in after.items()} == {k: v.shape for k, v in carry.items()}
         carry = after
     found = agent.examine(make_replay())
-    assert set(found) == ({"inverse/seen", "inverse/shuffled"} if isinstance(agent.model, Empowering) else set())
+    told = {"observation", "reward"} | ({"action"} if isinstance(agent.model, Empowering) else set())
+    expected = {f"information/{name}{ceiling}" for name in told for ceiling in ("", "_ceiling")}
+    if isinstance(agent.model, Empowering):
+        expected |= {"inverse/seen", "inverse/shuffled"}
+    assert set(found) == expected
     assert all(value.isfinite() for value in found.values())
 
 
