@@ -22,12 +22,13 @@ from agents.config import Config, flatten, rebuild, validate
 from agents.evaluation import evaluate
 from agents.examination import examined
 from agents.generators import generators_state, seed_generators, set_generators_state
+from agents.interrupts import caught_signals
 from agents.logger import Logger
 from agents.registry import ABOUT, AGENTS, CLASSES, preset
 from agents.replay import ReplayBuffer
 from agents.run_folder import opened
 from agents.schedule import Every, Ratio
-from agents.signals import caught_signals
+from agents.spaces import Spaces
 from envs.batched import BatchedEnv
 from envs.distractions import shows_background
 
@@ -51,6 +52,8 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
         "num_envs": config.num_envs,
         "device": find_device(config.device),
         "pixels": config.observation == "pixels",
+        "measures": config.measures or False,
+        "signals": config.signals,
         "distraction": config.distraction,
         "distraction_window": config.distraction_window,
         "background": config.background,
@@ -71,9 +74,16 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
 
 def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
     """Make a run's agent, untrained, for what it observes, of all that the environments show."""
-    make = CLASSES[type(config.agent)]
-    shapes = {config.observation: envs.observation_shapes[config.observation]}
-    return make(shapes, envs.action_dim, config.agent, find_device(config.device))
+    spaces = Spaces(
+        observations={config.observation: envs.observation_shapes[config.observation]},
+        action_dim=envs.action_dim,
+        num_envs=config.num_envs,
+        episode_length=envs.episode_length,
+        measures=envs.measure_names,
+        ranges=envs.measure_ranges,
+        signals=envs.signal_shapes,
+    )
+    return CLASSES[type(config.agent)](spaces, config.agent, find_device(config.device))
 
 
 def load_config(run: Path) -> Config[Any]:

@@ -23,6 +23,10 @@ class Config(Generic[A]):
     """Domain and task as dm_control names them, such as cheetah_run."""
     observation: Literal["pixels", "state"] = "pixels"
     """What the agent sees."""
+    measures: tuple[str, ...] = ()
+    """What tells episodes apart, of what the task measures: an archive's axes."""
+    signals: bool = False
+    """Whether timesteps also hold what agents' own rewards read: where the object is, how hard the joints work."""
     distraction: str = "none"
     """none, video, agent, noise, reafferent, dcs-easy, dcs-medium, dcs-hard, or a part as in dcs-easy-camera."""
     distraction_window: int = 64

@@ -8,7 +8,7 @@ be told without looking, and drove the policy's entropy down to that of its smal
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from agents.nets import Actor
 from agents.normalize import RunningMoments, RunningRange
 from agents.replay import ReplayBuffer
 from agents.returns import lambda_return
+from agents.spaces import Spaces
 from world_models.augment import random_shift
 from world_models.infopower import InfoPowerModelConfig
 from world_models.nets import mlp
@@ -72,18 +73,17 @@ class InfoPower:
 
     def __init__(
         self,
-        observation_shapes: Mapping[str, tuple[int, ...]],
-        action_dim: int,
+        spaces: Spaces,
         config: InfoPowerConfig,
         device: torch.device | str = "cpu",
     ) -> None:
         c = self.config = config
-        self.action_dim, self.device, self.updates = action_dim, torch.device(device), 0
-        self.model = make_model(observation_shapes, action_dim, c.model)
+        self.action_dim, self.device, self.updates = spaces.action_dim, torch.device(device), 0
+        self.model = make_model(spaces.observations, spaces.action_dim, c.model)
         feat = self.model.core.feat
         if c.empowerment and not isinstance(self.model, Empowering):
             raise ValueError(f"--agent.empowerment {c.empowerment}: this world model has no inverse model; take 0")
-        self.actor = Actor(feat, action_dim, c.hidden)
+        self.actor = Actor(feat, spaces.action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
         self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
         names = ("model", "actor", "critic", "target", "reward_moments", "return_range")

@@ -15,6 +15,8 @@ from stable_baselines3.common.logger import Logger
 from tensordict import TensorDict
 from torch import Tensor
 
+from agents.spaces import Spaces
+
 T = TypeVar("T", bound=BaseAlgorithm)
 CONSTANT = {"n_updates", "learning_rate", "clip_range"}  # what is logged and tells nothing here
 LEAST = {"batch_size": 2, "n_epochs": 1}  # below, stable-baselines3 fails in the middle
@@ -34,8 +36,7 @@ def observation(rows: TensorDict, name: str) -> Tensor:
 def build(
     kind: type[T],
     config: Any,
-    observation_shapes: Mapping[str, tuple[int, ...]],
-    action_dim: int,
+    spaces: Spaces,
     device: torch.device | str,
     **settings: Any,
 ) -> T:
@@ -45,14 +46,14 @@ def build(
         if settings.get(option, least) < least:
             raise ValueError(f"--agent.{option.replace('_', '-')} must be at least {least}, not {settings[option]}")
     settings["policy_kwargs"] = {"net_arch": list(settings.pop("net_arch"))}
-    name = seen(observation_shapes)
-    shape = observation_shapes[name]
+    name = seen(spaces.observations)
+    shape = spaces.observations[name]
     algorithm = kind(POLICIES[name], None, **settings, device=device, _init_setup_model=False)  # type: ignore[call-arg, arg-type]
     if name == "pixels":
         algorithm.observation_space = Box(0, 255, (shape[2], *shape[:2]), np.uint8)
     else:
         algorithm.observation_space = Box(-np.inf, np.inf, shape, np.float32)
-    algorithm.action_space = Box(-1, 1, (action_dim,), np.float32)
+    algorithm.action_space = Box(-1, 1, (spaces.action_dim,), np.float32)
     algorithm.n_envs = 1
     algorithm._setup_model()
     algorithm.set_logger(Logger(folder=None, output_formats=[]))

@@ -1,6 +1,5 @@
 """stable-baselines3's PPO (arXiv 1707.06347) as an agent."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from agents.replay import ReplayBuffer
 from agents.sb3 import build, metrics, observation, seen
+from agents.spaces import Spaces
 
 ROLLOUT = ("observations", "actions", "values", "log_probs", "advantages", "returns")  # what PPO's `train` reads
 
@@ -37,13 +37,12 @@ class SB3PPO:
 
     def __init__(
         self,
-        observation_shapes: Mapping[str, tuple[int, ...]],
-        action_dim: int,
+        spaces: Spaces,
         config: SB3PPOConfig,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.seen = seen(observation_shapes)
-        self.algorithm = build(PPO, config, observation_shapes, action_dim, device)
+        self.seen = seen(spaces.observations)
+        self.algorithm = build(PPO, config, spaces, device)
         self.unused = 0  # steps of every environment since the last update
 
     def initial_carry(self, num_envs: int) -> TensorDict:

@@ -1,6 +1,5 @@
 """stable-baselines3's SAC (arXiv 1801.01290, 1812.05905) as an agent."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from agents.replay import ReplayBuffer
 from agents.sb3 import build, metrics, observation, seen
+from agents.spaces import Spaces
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,17 @@ class SB3SAC:
 
     def __init__(
         self,
-        observation_shapes: Mapping[str, tuple[int, ...]],
-        action_dim: int,
+        spaces: Spaces,
         config: SB3SACConfig,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.seen, self.action_dim = seen(observation_shapes), action_dim
+        self.seen, self.action_dim = seen(spaces.observations), spaces.action_dim
         self.algorithm = build(
             SAC,
             config,
-            observation_shapes,
-            action_dim,
+            spaces,
             device,
-            target_entropy=-float(action_dim),  # stable-baselines3's own, which it takes from an environment
+            target_entropy=-float(spaces.action_dim),  # stable-baselines3's own, which it takes from an environment
             buffer_size=1,  # of its own replay buffer, which the next lines replace
         )
         self.transitions = Transitions(self.seen)

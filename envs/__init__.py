@@ -1,9 +1,11 @@
 """Things that are acted on: batched environments of dm_control's tasks."""
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, which else looks for OpenGL
 
@@ -16,9 +18,10 @@ from envs.batched import BatchedEnv
 from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
-from envs.measures import Measures
+from envs.measures import Measure, Measures
 from envs.renderer import Renderer, poses_drawn
 from envs.resets import Resets
+from envs.signals import Signal, effort
 from envs.tasks.task import Task, place
 from envs.warp_engine import WarpEngine
 
@@ -45,7 +48,8 @@ def make(
     action_repeat: int = 1,
     size: int = 64,
     state: bool = False,
-    measures: bool = False,
+    measures: bool | Sequence[str] = False,
+    signals: bool = False,
     distractor: bool = False,
     background: str = "sky+floor",
     distraction_window: int = 64,
@@ -62,10 +66,10 @@ def make(
 ) -> BatchedEnv:
     """Make N environments of a task, named as in dm_control with an underscore: "walker_stand".
 
-    device: where timesteps go. engine: "c" makes physics and pixels on processor threads, "warp" on the device;
-    "auto" takes "warp" for CUDA.
+    device: where timesteps go. engine: "c" simulates and draws on processor threads, "warp" on the device, or "auto".
     pixels: observe frames (N, size, size, 3) uint8, else the state (N, O) float32; `state` gives both.
-    measures, distractor: of the episode so far, (N, M), see `BatchedEnv.measure_names`; of the background, (N, 48).
+    measures: of the episode so far (N, M), all or those named; signals: what agents' own rewards read, each by its
+    name; distractor: of the background (N, 48). See `BatchedEnv.measure_names` and `.signal_shapes`.
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
     background, distraction_window, video_*: see `envs.distractions.make` and `envs.renderer.Renderer`.
     stagger: let the first episodes end in turn. contacts, constraints, deterministic: see `WarpEngine`.
@@ -73,8 +77,8 @@ def make(
     """
     check_choice("task", task, TASKS)
     check_choice("engine", engine, ENGINES)
-    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, threads=threads)
-    check_positive(contacts=contacts, constraints=constraints)
+    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit)
+    check_positive(threads=threads, contacts=contacts, constraints=constraints)
     distractions.check(distraction, pixels, distractor)
     functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
     warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
@@ -86,19 +90,35 @@ def make(
         shown = (size, distraction_window, video_change, video_split, seed, home, video_dir)
         clean = partial(record, task, size=size, threads=workers)
         moving = distractions.make(distraction, num_envs, functions.model, *shown, record=clean, camera=look[-1])
-    described = Measures(functions.measures, num_envs, home) if measures else None
-    batch = (functions.model, num_envs, fields_read(functions, moving, described), functions.model_fields)
-    size_of = (*room.of(task, contacts, constraints), deterministic)
-    physics: Engine = WarpEngine(*batch, home, *size_of) if warp else CEngine(*batch, workers)
+    described = Measures(chosen(functions.measures, measures, task), num_envs, home) if measures else None
+    read = {**functions.signals, "effort": effort()} if signals else {}
+    fields = fields_read(functions, moving, described, *read.values())
+    of_warp = (WarpEngine, home, *room.of(task, contacts, constraints), deterministic)
+    physics = simulate(functions, num_envs, fields, *(of_warp if warp else (CEngine, workers)))
+    times = (Resets(functions, num_envs, workers, seed), where, action_repeat, time_limit or functions.step_limit)
+    return BatchedEnv(task, functions, physics, *times, state, stagger, renderer, moving, described, read, distractor)
+
+
+def simulate(
+    functions: Task, num_envs: int, fields: tuple[str, ...], engine: Callable[..., Engine], *more: Any
+) -> Engine:
+    """Make a task's physics, and put the task's constants where it lives."""
+    physics = engine(functions.model, num_envs, fields, functions.model_fields, *more)
     place(functions, physics.device, physics.dtype)
-    resets, length = Resets(functions, num_envs, workers, seed), time_limit or functions.step_limit
-    parts = (state, stagger, renderer, moving, described, distractor)
-    return BatchedEnv(task, functions, physics, resets, where, action_repeat, length, *parts)
+    return physics
 
 
-def fields_read(task: Task, distraction: Distraction | None, measures: Measures | None) -> tuple[str, ...]:
+def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: str) -> dict[str, Measure]:
+    """Choose measures by name, in the order asked for; all, if asked for with True."""
+    names = tuple(measures) if isinstance(asked, bool) else tuple(asked)
+    for name in names:
+        check_choice(f"measure of {task}", name, tuple(measures))
+    return {name: measures[name] for name in names}
+
+
+def fields_read(task: Task, *parts: Distraction | Measures | Signal | None) -> tuple[str, ...]:
     """Name every field of the physics that something reads; pictures for people may be drawn at any time."""
-    readers = (part.fields for part in (task, distraction, measures) if part is not None)
+    readers = (part.fields for part in (task, *parts) if part is not None)
     return tuple(dict.fromkeys(chain(poses_drawn(task.model), *readers)))
 
 

@@ -24,6 +24,7 @@ from envs.engines import Engine
 from envs.measures import Measures
 from envs.renderer import Renderer, Scene, poses_drawn
 from envs.resets import Resets
+from envs.signals import Signal
 from envs.tasks.task import Task, control_ranges
 
 
@@ -48,6 +49,7 @@ class BatchedEnv:
         renderer: Renderer | None,
         distraction: Distraction | None,
         measures: Measures | None,
+        signals: Mapping[str, Signal],
         distractor: bool,
     ) -> None:
         self.model = model = task.model
@@ -58,7 +60,7 @@ class BatchedEnv:
         self.stagger = stagger
         self._functions, self._engine, self._resets = task, engine, resets
         self._renderer, self._distraction, self._measures = renderer, distraction, measures
-        self._distractor = distractor
+        self._signals, self._distractor = signals, distractor
         self._alarms = Alarms(engine)
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
@@ -70,11 +72,17 @@ class BatchedEnv:
             self.observation_shapes["pixels"] = (renderer.size, renderer.size, 3)
         if state or renderer is None:
             self.observation_shapes["state"] = tuple(task.observe(engine.fields).shape[1:])
+        self.signal_shapes = {name: tuple(signal.read(engine.fields).shape[1:]) for name, signal in signals.items()}
 
     @property
     def measure_names(self) -> tuple[str, ...]:
         """What the columns of a timestep's `measures` are, if they were asked for."""
         return () if self._measures is None else self._measures.names
+
+    @property
+    def measure_ranges(self) -> tuple[tuple[float, float] | None, ...]:
+        """Least and largest value of each measure, None where nothing bounds it."""
+        return () if self._measures is None else self._measures.ranges
 
     def seed(self, seed: int) -> None:
         """Draw starts and distractions from another seed; videos stay those that were made. Call `reset` next."""
@@ -151,6 +159,7 @@ class BatchedEnv:
             values["state"] = self._functions.observe(fields).float()
         if self._measures is not None:
             values["measures"] = self._measures.values
+        values |= {name: signal.read(fields).float() for name, signal in self._signals.items()}
         if self._renderer is not None:
             scene = Scene(fields)
             if self._distraction is not None:

@@ -17,18 +17,20 @@ class Measure(NamedTuple):
     read    a context's (N, ...) fields -> (N,)
     fields  what it reads of the context
     over    "mean" of the steps, "maximum" of the start and the steps, or "change" from the start to the last step
+    range   its least and largest value; None where nothing bounds it
     """
 
     read: Callable[[Context], Tensor]
     fields: tuple[str, ...]
     over: Literal["mean", "maximum", "change"] = "mean"
+    range: tuple[float, float] | None = None
 
 
 class Measures:
     """Follow the measures of N running episodes, on the device of the physics: (N, M), in the order of `names`."""
 
     def __init__(self, measures: Mapping[str, Measure], num_envs: int, device: torch.device) -> None:
-        self.names = tuple(measures)
+        self.names, self.ranges = tuple(measures), tuple(measure.range for measure in measures.values())
         self.fields = tuple(field for measure in measures.values() for field in measure.fields)
         self._measures = tuple(measures.values())
         self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), device=device)
@@ -104,7 +106,8 @@ def speed(model: mujoco.MjModel, *joints: str) -> Measure:
 def upright(model: mujoco.MjModel, *bodies: str) -> Measure:
     """Cosine of the angle between a body's z axis and the world's, its mean if there are several bodies."""
     numbers = [model.body(body).id for body in bodies]
-    return Measure(lambda c: torch.stack([c["xmat"][:, number, 8] for number in numbers], 1).mean(1), ("xmat",))
+    read = lambda c: torch.stack([c["xmat"][:, number, 8] for number in numbers], 1).mean(1)  # noqa: E731
+    return Measure(read, ("xmat",), range=(-1.0, 1.0))
 
 
 def ground_contact(model: mujoco.MjModel, geom: str) -> Measure:
@@ -118,7 +121,7 @@ def ground_contact(model: mujoco.MjModel, geom: str) -> Measure:
         lowest = c["geom_xpos"][:, number, 2] - half * c["geom_xmat"][:, number, 8].abs() - radius  # 8: axis z, world z
         return (lowest < TOUCHING).to(lowest.dtype)
 
-    return Measure(read, ("geom_xpos", "geom_xmat"))
+    return Measure(read, ("geom_xpos", "geom_xmat"), range=(0.0, 1.0))
 
 
 def touch(model: mujoco.MjModel, *sensors: str) -> Measure:
@@ -129,7 +132,7 @@ def touch(model: mujoco.MjModel, *sensors: str) -> Measure:
         pressed = torch.stack([c["sensordata"][:, place] for place in places], 1)  # (N, sensors) newtons
         return (pressed > 0).any(1).to(pressed.dtype)
 
-    return Measure(read, ("sensordata",))
+    return Measure(read, ("sensordata",), range=(0.0, 1.0))
 
 
 def horizontal_speed(model: mujoco.MjModel, joint: str) -> Measure:

@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.nets import Actor
 from agents.replay import ReplayBuffer
+from agents.spaces import Spaces
 from world_models.infopower import InfoPowerModelConfig
 
 N, A, OBS = 3, 2, 5
@@ -20,7 +21,7 @@ CONFIG = InfoPowerConfig(model=MODEL, batch=5, length=7, horizon=4, starts=23, h
 
 def make_agent(config: InfoPowerConfig = CONFIG) -> InfoPower:
     torch.manual_seed(0)
-    return InfoPower({"state": (OBS,)}, A, config)
+    return InfoPower(Spaces({"state": (OBS,)}, A), config)
 
 
 def timestep(first: bool = False) -> TensorDict:

@@ -12,6 +12,7 @@ from tensordict import TensorDict
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.presets import IMAGINATION
 from agents.replay import ReplayBuffer
+from agents.spaces import Spaces
 from world_models.c_dreamer import CDreamerModelConfig
 from world_models.dreamer import DreamerModelConfig
 from world_models.infopower import InfoPowerModelConfig
@@ -63,7 +64,7 @@ def make_agent(name: str, **changes: Any) -> InfoPower:
     model = replace(MODELS[name], **changes)
     empowerment = float(name.startswith("infopower"))
     options = {"batch": B, "length": T, "horizon": 4, "starts": 23, "hidden": 17, "entropy": 0.01}
-    return InfoPower(SHAPES, A, InfoPowerConfig(model=model, empowerment=empowerment, **options))
+    return InfoPower(Spaces(SHAPES, A), InfoPowerConfig(model=model, empowerment=empowerment, **options))
 
 
 def make_replay() -> ReplayBuffer:
@@ -163,7 +164,7 @@ def test_dual_variables_have_an_optimiser_of_their_own(name: str) -> None:
 def test_empowerment_without_an_inverse_model_is_refused() -> None:
     config = InfoPowerConfig(model=MODELS["dreamer"], empowerment=0.5)
     with pytest.raises(ValueError, match=r"--agent.empowerment 0.5: this world model has no inverse model; take 0"):
-        InfoPower(SHAPES, A, config)
+        InfoPower(Spaces(SHAPES, A), config)
 
 
 def test_small_presets_differ_in_the_objective_alone() -> None:

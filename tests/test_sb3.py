@@ -19,6 +19,7 @@ from agents.infopower import InfoPower, InfoPowerConfig
 from agents.predict import Predictor
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.spaces import Spaces
 from envs.gym import VectorEnv, make_torch
 from world_models.infopower import InfoPowerModelConfig
 
@@ -107,7 +108,7 @@ def test_episodes_are_reported_and_their_own_factory_finds_the_ids() -> None:
 def tiny_infopower(shapes: dict[str, tuple[int, ...]], action_dim: int) -> InfoPower:
     torch.manual_seed(0)
     model = InfoPowerModelConfig(embed=13, deter=11, stoch=7, hidden=17, critic=19)
-    return InfoPower(shapes, action_dim, InfoPowerConfig(model=model, hidden=17))
+    return InfoPower(Spaces(shapes, action_dim), InfoPowerConfig(model=model, hidden=17))
 
 
 @pytest.mark.parametrize("kind", ["infopower", "sac"])
@@ -118,7 +119,7 @@ def test_their_evaluation_takes_our_agents_and_agrees_with_ours(kind: str) -> No
     if kind == "infopower":
         agent: Any = tiny_infopower(ours.observation_shapes, 6)
     else:
-        agent = SB3SAC(ours.observation_shapes, 6, SB3SACConfig(net_arch=(11,)))
+        agent = SB3SAC(Spaces(ours.observation_shapes, 6), SB3SACConfig(net_arch=(11,)))
     expected = evaluate(agent, ours, 6)
     env = VecMonitor(view("walker_walk", 3, **options))
     returns, lengths = evaluate_policy(Predictor(agent), env, 6, return_episode_rewards=True)
@@ -144,5 +145,5 @@ def test_predictions_have_the_shapes_that_were_asked_for() -> None:
     assert np.array_equal(begun[1], went_on[1]) and not np.allclose(went_on[0], actions[0])
     assert not np.array_equal(predictor.predict(batch)[0], predictor.predict(batch)[0])  # explores
     frames = np.zeros((2, 36, 36, 3), np.uint8)
-    pixels = Predictor(SB3PPO({"pixels": (36, 36, 3)}, 2, SB3PPOConfig()))
+    pixels = Predictor(SB3PPO(Spaces({"pixels": (36, 36, 3)}, 2), SB3PPOConfig()))
     assert pixels.predict(frames)[0].shape == (2, 2) and pixels.predict(frames[0])[0].shape == (2,)

@@ -22,6 +22,7 @@ from agents.evaluation import RandomPolicy, evaluate
 from agents.replay import ReplayBuffer
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.spaces import Spaces
 from envs.gym import VectorEnv, make_torch
 
 QUIET = -20.0  # the logarithm of a deviation that moves no action
@@ -48,7 +49,7 @@ def play(agent: SB3PPO | SB3SAC, env: Any, steps: int) -> ReplayBuffer:
 
 def quiet_ppo(shapes: dict[str, tuple[int, ...]], action_dim: int) -> SB3PPO:
     torch.manual_seed(0)
-    agent = SB3PPO(shapes, action_dim, SB3PPOConfig(gamma=0.9, gae_lambda=0.8, batch_size=7))
+    agent = SB3PPO(Spaces(shapes, action_dim), SB3PPOConfig(gamma=0.9, gae_lambda=0.8, batch_size=7))
     agent.algorithm.policy.log_std.data.fill_(QUIET)
     return agent
 
@@ -86,7 +87,7 @@ def test_advantages_by_hand() -> None:
     Values 1 2 3 | 5 6; rewards 10 20 | 40:
     the second step: 20 + 3/2 - 2 = 19.5, the first: 10 + 2/2 - 1 + 19.5/4 = 14.875, the third: 40 - 5 = 35.
     """
-    agent = SB3PPO({"state": (2,)}, 1, SB3PPOConfig(gamma=0.5, gae_lambda=0.5))
+    agent = SB3PPO(Spaces({"state": (2,)}, 1), SB3PPOConfig(gamma=0.5, gae_lambda=0.5))
     flags = {"is_first": [1, 0, 0, 1, 0], "is_last": [0, 0, 1, 0, 1], "is_terminal": [0, 0, 0, 0, 1]}
     values = {name: torch.tensor([flag], dtype=torch.bool) for name, flag in flags.items()}
     values |= {"reward": torch.tensor([[0.0, 10, 20, 0, 40]]), "value": torch.tensor([[1.0, 2, 3, 5, 6]])}
@@ -141,7 +142,7 @@ def test_sac_draws_the_transitions_that_stable_baselines3_would_store() -> None:
         ours.add(timestep.clone().update({"action": torch.tensor(counts / 10, dtype=torch.float32).unsqueeze(1)}))
         counts += ~timestep["is_last"].numpy()
         timestep = script.step(torch.zeros(3, 1))
-    agent = SB3SAC({"state": (2,)}, 1, SB3SACConfig())
+    agent = SB3SAC(Spaces({"state": (2,)}, 1), SB3SACConfig())
     agent.transitions.replay = ours
     torch.manual_seed(0)
     drawn = agent.transitions.sample(20_000)
@@ -160,7 +161,7 @@ def test_sac_takes_the_gradient_step_that_stable_baselines3_takes() -> None:
     """From the same nets, batch and noise, for two steps: the same nets."""
     torch.manual_seed(0)
     config = SB3SACConfig(net_arch=(11,), batch_size=13)
-    agent = SB3SAC({"state": (2,)}, 1, config)
+    agent = SB3SAC(Spaces({"state": (2,)}, 1), config)
     replay = play(agent, Scripted(), 9)
     theirs = SAC("MlpPolicy", scripted(), policy_kwargs={"net_arch": [11]}, batch_size=13, device="cpu")
     theirs._setup_learn(10)
@@ -180,7 +181,7 @@ def test_sac_takes_the_gradient_step_that_stable_baselines3_takes() -> None:
 
 def test_sac_acts_at_random_until_it_learns() -> None:
     torch.manual_seed(0)
-    agent = SB3SAC({"state": (2,)}, 1, SB3SACConfig(net_arch=(11,), batch_size=13))
+    agent = SB3SAC(Spaces({"state": (2,)}, 1), SB3SACConfig(net_arch=(11,), batch_size=13))
     row, carry = Scripted().reset(), agent.initial_carry(3)
     actions = torch.cat([agent.act(row, carry)[0]["action"] for _ in range(300)])
     assert actions.std().item() == pytest.approx(3**-0.5, abs=0.03)

@@ -7,10 +7,10 @@ import torch
 from dm_control.suite import acrobot as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XZ, ZZ, Context, Z, load
+from envs.tasks.task import XZ, ZZ, Context, X, Y, Z, load
 
 
 class Acrobot:
@@ -26,6 +26,7 @@ class Acrobot:
         self.tip, self.target = self.model.site("tip").id, self.model.site("target").id
         self.radius = float(self.model.site_size[self.target, 0])
         height = measures.Measure(lambda c: c["site_xpos"][:, self.tip, Z], ("site_xpos",), "maximum")  # metres
+        self.signals = {"position": signals.body_position(self.model, "lower_arm", X, Y, Z)}
         self.measures = {
             "upper_arm_cosine": measures.upright(self.model, "upper_arm"),
             "lower_arm_cosine": measures.upright(self.model, "lower_arm"),

@@ -5,7 +5,7 @@ import torch
 from dm_control.suite import ball_in_cup as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.task import Context, X, Z, avoid_contacts, load, position
 
@@ -22,6 +22,7 @@ class BallInCup:
         self.ball, self.cup = self.model.body("ball").id, self.model.site("target").id
         room = self.model.site("target").size[[X, Z]] - self.model.geom("ball").size[0]
         self.room = torch.from_numpy(room)  # (2,) how far from the middle the ball is still inside
+        self.signals = {"position": signals.body_position(self.model, "ball", X, Z)}
         self.measures = {
             "ball_height": measures.height(self.model, "ball"),
             "ball_highest": measures.height(self.model, "ball", "maximum"),

@@ -7,10 +7,10 @@ import torch
 from dm_control.suite import cartpole as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
-from envs.tasks.task import XZ, ZZ, Context, load, position
+from envs.tasks.task import XZ, ZZ, Context, X, load, position
 
 CART_RANGE = (-0.25, 0.25)  # metres
 ANGLE_COSINE_RANGE = (0.995, 1.0)
@@ -27,6 +27,7 @@ class Cartpole:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(poles), None, 10)
         self.swing_up, self.sparse = swing_up, sparse
         self.slider = position(self.model, "slider")
+        self.signals = {"position": signals.body_position(self.model, "cart", X)}
         self.measures = {
             "cart_position": measures.Measure(lambda c: c["qpos"][:, self.slider], ("qpos",)),  # metres
             "cart_speed": measures.speed(self.model, "slider"),

@@ -7,7 +7,7 @@ import torch
 from dm_control.suite import cheetah as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import Context, X, load, sensor
@@ -26,6 +26,7 @@ class Cheetah:
     def __init__(self) -> None:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 10)
         self.velocity = sensor(self.model, "torso_subtreelinvel")
+        self.signals = {"position": signals.body_position(self.model, "torso", X)}
         self.measures = {
             "back_foot_contact": measures.ground_contact(self.model, "bfoot"),
             "front_foot_contact": measures.ground_contact(self.model, "ffoot"),

@@ -9,7 +9,7 @@ import torch
 from dm_control.suite import dog as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.measures import Context, Measure
 from envs.tasks.rewards import tolerance
@@ -42,6 +42,7 @@ class Dog:
         self.inertial = slice(sensor(model, "accelerometer").start, sensor(model, "gyro").stop)
         self.forces = slice(sensor(model, "foot_L").start, sensor(model, "hand_R").stop)
         self.touches = slice(sensor(model, "palm_L").start, sensor(model, "sole_R").stop)
+        self.signals = {"position": signals.body_position(model, "torso", X, Y)}
         self.measures: dict[str, Measure] = {
             **{f"{paw}_foot_contact": measures.touch(model, site) for paw, site in PAWS.items()},
             "torso_height": measures.height(model, "torso"),
@@ -99,6 +100,7 @@ class Move:
         source = suite.get_model_and_assets(floor_size=max(speed, SPEEDS["walk"]) * TIME_LIMIT)
         self.model, self.substeps, self.step_limit = load(source, CONTROL_TIMESTEP, TIME_LIMIT)
         self.speed, self.dog = speed, Dog(self.model)
+        self.signals = self.dog.signals
         self.measures = self.dog.measures
 
     def observe(self, c: Context) -> Tensor:
@@ -131,6 +133,7 @@ class Fetch:
         self.ball_body, self.ball, self.target = model.body("ball").id, model.geom("ball").id, model.geom("target").id
         self.bite, self.near = float(model.site("upper_bite").size[0]), float(model.geom("target").size[0])
         self.arena = float(model.geom("floor").size[0])  # half of its side
+        self.signals = self.dog.signals
         self.measures = {
             **self.dog.measures,
             "ball_to_mouth": Measure(self.to_mouth, ("geom_xpos", "site_xpos")),  # metres

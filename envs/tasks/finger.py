@@ -10,7 +10,8 @@ from torch import Tensor
 
 from envs import measures
 from envs.draws import Draws
-from envs.tasks.task import Context, X, Z, avoid_contacts, load, randomize_joints, sensor
+from envs.signals import Signal
+from envs.tasks.task import Context, X, Z, avoid_contacts, load, position, randomize_joints, sensor
 
 EASY_TARGET, HARD_TARGET = 0.07, 0.03  # metres
 SPIN_VELOCITY = 15.0  # radians a second
@@ -24,6 +25,8 @@ class Sensors:
         joints = ("proximal", "distal", "proximal_velocity", "distal_velocity", "hinge_velocity")
         sites = ("touchtop", "touchbottom", "tip", "target", "spinner")
         self.at = {name: sensor(model, name) for name in (*joints, *sites)}
+        self.spinner = position(model, "hinge")
+        self.signals = {"position": Signal(lambda c: c["qpos"][:, self.spinner : self.spinner + 1], ("qpos",))}
         self.measures = {
             "spinner_turn": measures.turn(model, "hinge"),
             "spinner_speed": measures.speed(model, "hinge"),
@@ -62,6 +65,7 @@ class Spin:
         for site in ("target", "tip"):
             self.model.site(site).rgba[3] = 0
         self.sensors = Sensors(self.model)
+        self.signals = self.sensors.signals
         self.measures = self.sensors.measures
 
     def observe(self, c: Context) -> Tensor:
@@ -87,6 +91,7 @@ class Turn:
         self.target, self.target_radius = self.model.site("target").id, target_radius
         self.model.site_size[self.target, 0] = target_radius
         self.sensors = Sensors(self.model)
+        self.signals = self.sensors.signals
         self.measures = self.sensors.measures
 
     def distance(self, c: Context) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from dm_control.suite import fish as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import ZZ, Context, X, Y, Z, load, position, unit_vectors
@@ -30,6 +30,7 @@ class Fish:
         self.radii = float(self.model.geom_size[[self.mouth, self.target], 0].sum())
         if not swimming:
             self.model.geom_rgba[self.target, 3] = 0
+        self.signals = {"position": signals.body_position(self.model, "torso", X, Y, Z)}
         self.measures = {
             "torso_cosine": measures.upright(self.model, "torso"),
             "torso_speed": measures.speed(self.model, "root"),

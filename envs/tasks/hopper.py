@@ -8,7 +8,7 @@ import torch
 from dm_control.suite import hopper as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import Context, X, Z, load, randomize_joints, sensor
@@ -30,6 +30,7 @@ class Hopper:
         self.torso, self.foot = self.model.body("torso").id, self.model.body("foot").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
         self.toe, self.heel = sensor(self.model, "touch_toe"), sensor(self.model, "touch_heel")
+        self.signals = {"position": signals.body_position(self.model, "torso", X)}
         self.measures = {
             "foot_contact": measures.ground_contact(self.model, "foot"),
             "torso_height": measures.height(self.model, "torso"),

@@ -10,7 +10,7 @@ import torch
 from dm_control.suite import humanoid as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.measures import Measure
 from envs.tasks.rewards import tolerance
@@ -52,6 +52,7 @@ class Humanoid:
         self.torso, self.head = self.model.body(torso).id, self.model.body("head").id
         self.limbs = torch.tensor([self.model.body(limb).id for limb in limbs])
         self.velocity = sensor(self.model, f"{torso}_subtreelinvel")
+        self.signals = {"position": signals.body_position(self.model, torso, X, Y)}
         self.measures = {
             **{f"{foot}_contact": measures.touch(self.model, *sensors) for foot, sensors in feet.items()},
             "torso_height": measures.height(self.model, torso),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from envs import measures
 from envs.draws import Draws
+from envs.signals import Signal
 from envs.tasks.task import Context, load, unit_vectors
 
 SPRINGS_SEED = 0  # our choice: dm_control draws the springs when it makes an environment, we have one system for all
@@ -29,6 +30,7 @@ class LQR:
         self.model, self.substeps, self.step_limit = load(source, None, TIME_LIMIT)
         self.model.actuator_ctrllimited[:] = True
         self.model.actuator_ctrlrange[:] = (-LARGEST_CONTROL, LARGEST_CONTROL)
+        self.signals = {"position": Signal(lambda c: c["qpos"], ("qpos",))}
         self.measures = {
             "distance": measures.Measure(lambda c: c["qpos"].norm(dim=1), ("qpos",)),  # metres, root of sum of squares
             "speed": measures.speed(self.model, *(f"joint_{body}" for body in range(bodies))),

@@ -8,7 +8,7 @@ import torch
 from dm_control.suite import manipulator as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.measures import Measure
 from envs.tasks.rewards import tolerance
@@ -78,6 +78,7 @@ class Bring:
         receptacle = {"ball": "cup", "peg": "slot"}[prop]
         self.placed = (self.target, self.model.body(receptacle).id) if insert else (self.target,)
         self.sites = {self.model.site(number).name: number for number in range(self.model.nsite)}
+        self.signals = {"position": signals.body_position(self.model, prop, X, Z)}
         self.measures = {
             "hand_speed": self.arm.speed,
             "holding": Measure(self.holding, ("sensordata", "site_xpos")),  # fraction of the steps

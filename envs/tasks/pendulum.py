@@ -9,6 +9,7 @@ from torch import Tensor
 
 from envs import measures
 from envs.draws import Draws
+from envs.signals import Signal
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import XZ, ZZ, Context, load, position
 
@@ -25,6 +26,7 @@ class Pendulum:
     def __init__(self) -> None:
         self.model, self.substeps, self.step_limit = load(suite.get_model_and_assets(), None, 20)
         self.pole = self.model.body("pole").id
+        self.signals = {"position": Signal(lambda c: c["xmat"][:, self.pole, XZ :: ZZ - XZ], ("xmat",))}
         self.measures = {
             "pole_cosine": measures.upright(self.model, "pole"),
             "pole_speed": measures.speed(self.model, "hinge"),

@@ -7,7 +7,7 @@ import torch
 from dm_control.suite import point_mass as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import ATTEMPTS, Context, X, Y, load, randomize_joints, unit_vectors
@@ -26,6 +26,7 @@ class PointMass:
         self.mixed, self.model_fields = mixed, ("wrap_prm",) if mixed else ()
         self.mass, self.target = self.model.geom("pointmass").id, self.model.geom("target").id
         self.target_size = float(self.model.geom_size[self.target, 0])
+        self.signals = {"position": signals.body_position(self.model, "pointmass", X, Y)}
         self.measures = {
             "displacement_x": measures.displacement(self.model, "pointmass", X),
             "displacement_y": measures.displacement(self.model, "pointmass", Y),

@@ -11,7 +11,7 @@ from dm_control.suite import quadruped as suite
 from scipy import ndimage
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.measures import Measure
 from envs.tasks.rewards import tolerance
@@ -45,6 +45,7 @@ class Robot:
         self.imu = slice(sensor(model, "imu_accel").start, sensor(model, "imu_gyro").stop)
         forces, torques = sensor(model, "force_toe_front_left"), sensor(model, "torque_toe_back_left")
         self.toes = slice(forces.start, torques.stop)  # all forces, then all torques
+        self.signals = {"position": signals.body_position(model, "torso", X, Y)}
         self.measures: dict[str, Measure] = {
             **{f"{toe}_foot_contact": measures.touch(model, f"touch_toe_{toe}") for toe in TOES},
             "torso_height": measures.height(model, "torso"),
@@ -80,6 +81,7 @@ class Move:
     def __init__(self, speed: float) -> None:
         self.model, self.substeps, self.step_limit = simulate(floor_size=TIME_LIMIT * speed)
         self.speed, self.robot = speed, Robot(self.model)
+        self.signals = self.robot.signals
         self.measures = self.robot.measures
 
     def observe(self, c: Context) -> Tensor:
@@ -108,6 +110,7 @@ class Escape:
         model = simulate(textures=False, floor_size=40, terrain=True, rangefinders=True)
         self.model, self.substeps, self.step_limit = model
         self.robot, self.workspace = Robot(self.model), self.model.site("workspace").id
+        self.signals = self.robot.signals
         self.measures = self.robot.measures
         start = sensor(self.model, "rf_00").start
         self.rangefinders = slice(start, start + RANGEFINDERS)
@@ -148,6 +151,7 @@ class Fetch:
     def __init__(self) -> None:
         self.model, self.substeps, self.step_limit = simulate(walls_and_ball=True)
         self.robot, self.ball = Robot(self.model), self.model.body("ball").id
+        self.signals = {"position": signals.body_position(self.model, "ball", X, Y)}
         self.measures = self.robot.measures
         self.workspace, self.target = self.model.site("workspace").id, self.model.site("target").id
         self.arena = float(self.model.geom("floor").size[0])  # half of its side

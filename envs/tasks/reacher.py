@@ -7,7 +7,7 @@ import torch
 from dm_control.suite import reacher as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import Context, X, Y, load, randomize_joints
@@ -27,6 +27,7 @@ class Reacher:
         self.finger, self.target = self.model.geom("finger").id, self.model.geom("target").id
         self.model.geom_size[self.target, 0] = target_size
         self.radii = float(self.model.geom_size[[self.target, self.finger], 0].sum())
+        self.signals = {"position": signals.body_position(self.model, "finger", X, Y)}
         self.measures = {
             "displacement_x": measures.displacement(self.model, "finger", X),
             "displacement_y": measures.displacement(self.model, "finger", Y),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from envs.draws import Draws
 from envs.measures import Measure
+from envs.signals import Signal
 from envs.tasks.manipulator import CLOSE, QW, QY, Arm
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import Context, X, Z, avoid_contacts, load, position
@@ -33,6 +34,7 @@ class Stack:
         self.joints = slice(start, start + 3 * boxes)  # of each box: x, z, turn about y
         self.target, self.target_site = self.model.body("target").id, self.model.site("target").id
         self.size = float(self.model.geom("target").size[0])  # half of a box's side
+        self.signals = {"position": Signal(lambda c: c["xpos"][:, self.box_bodies, X :: Z - X][:, 0], ("xpos",))}
         self.measures = {
             "hand_speed": self.arm.speed,
             "holding": Measure(self.holding, ("sensordata", "site_xpos")),  # fraction of the steps

@@ -7,7 +7,7 @@ import torch
 from dm_control.suite import swimmer as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import Context, X, Y, load, randomize_joints, sensor
@@ -29,6 +29,7 @@ class Swimmer:
         self.target, self.light = self.model.geom("target").id, self.model.light("target_light").id
         self.target_size = float(self.model.geom_size[self.target, 0])
         self.velocities = sensor(self.model, "head_vel").start  # from here on: 6 of each link
+        self.signals = {"position": signals.body_position(self.model, "head", X, Y)}
         self.measures = {
             "displacement_x": measures.displacement(self.model, "head", X),
             "displacement_y": measures.displacement(self.model, "head", Y),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from envs.draws import Draws
 from envs.measures import Context, Measure
+from envs.signals import Signal
 
 XX, XZ, ZX, ZY, ZZ = 0, 2, 6, 7, 8  # places in a rotation matrix of 9 numbers: row x, column z is XZ
 X, Y, Z = 0, 1, 2
@@ -28,6 +29,7 @@ class Task(Protocol):
     model_fields    fields of the model that differ between environments, drawn by `reset`
     terminal        context -> (N,) bool: where the episode ends here with no value beyond; None: by time limit alone
     measures        numbers that describe an episode, by name
+    signals         what agents' own rewards read of every timestep, by name; `effort` joins them on every task
 
     Tensors among a task's attributes are constants, which `place` moves to where the context lives. Index fields by
     numbers, slices or such tensors: a list would be copied to the device at every step.
@@ -40,6 +42,7 @@ class Task(Protocol):
     model_fields: tuple[str, ...]
     terminal: Callable[[Context], Tensor] | None
     measures: Mapping[str, Measure]
+    signals: Mapping[str, Signal]
 
     def observe(self, c: Context) -> Tensor:
         """Return dm_control's observation, flat: (N, O)."""

@@ -8,7 +8,7 @@ import torch
 from dm_control.suite import walker as suite
 from torch import Tensor
 
-from envs import measures
+from envs import measures, signals
 from envs.draws import Draws
 from envs.tasks.rewards import tolerance
 from envs.tasks.task import XX, XZ, ZZ, Context, X, Z, load, randomize_joints, sensor
@@ -29,6 +29,7 @@ class Walker:
         self.speed = speed
         self.torso = self.model.body("torso").id
         self.velocity = sensor(self.model, "torso_subtreelinvel")
+        self.signals = {"position": signals.body_position(self.model, "torso", X)}
         self.measures = {
             "right_foot_contact": measures.ground_contact(self.model, "right_foot"),
             "left_foot_contact": measures.ground_contact(self.model, "left_foot"),

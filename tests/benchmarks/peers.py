@@ -60,10 +60,11 @@ def learning(task: str, pixels: bool, num_envs: int) -> Peer:
     import envs
     from agents.registry import CLASSES, preset
     from agents.replay import ReplayBuffer
+    from agents.spaces import Spaces
 
     torch.set_num_threads(1)
     env, config = envs.make(task, num_envs), preset("sb3-ppo").agent
-    agent = CLASSES[type(config)](env.observation_shapes, env.action_dim, config, "cpu")
+    agent = CLASSES[type(config)](Spaces(env.observation_shapes, env.action_dim), config, "cpu")
     replay = ReplayBuffer(num_envs * 64, num_envs, torch.device("cpu"))
     timestep, carry = env.reset(), agent.initial_carry(num_envs)
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.registry import AGENTS
 from agents.replay import ReplayBuffer
+from agents.spaces import Spaces
 from world_models.slices import shift, slice_resets
 
 ACTION_DIM = 6  # walker and cheetah
@@ -98,7 +99,7 @@ def main() -> None:
         assert isinstance(config, InfoPowerConfig)
         replay = filled_replay(100, 8, args.device)
         torch.manual_seed(0)
-        agent = InfoPower({"pixels": (64, 64, 3)}, ACTION_DIM, config, args.device)
+        agent = InfoPower(Spaces({"pixels": (64, 64, 3)}, ACTION_DIM), config, args.device)
         times = {part: median_ms(work, args.repeats, args.device) for part, work in parts(agent, replay).items()}
         total = times.pop("update")
         sizes = f"{config.batch}x{config.length} rows, {config.horizon}x{config.starts} imagined"
