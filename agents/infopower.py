@@ -7,7 +7,6 @@ second term we add H(pi(. | z_{t-1})), as in the model's objective: ln q alone i
 be told without looking, and drove the policy's entropy down to that of its smallest deviation (our choice).
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from agents.examination import told
 from agents.nets import Actor
 from agents.normalize import RunningMoments, RunningRange
+from agents.optimization import descend
 from agents.replay import ReplayBuffer
 from agents.returns import lambda_return
 from agents.spaces import Spaces
@@ -245,17 +245,6 @@ class InfoPower:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state_dict["optimizers"][name])
         self.updates = state_dict["updates"]
-
-
-def descend(
-    optimizer: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter], clip: float = math.inf
-) -> Tensor:
-    """Take one clipped gradient step; return the norm before clipping."""
-    optimizer.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters, clip)
-    optimizer.step()
-    return norm
 
 
 @contextmanager
