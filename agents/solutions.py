@@ -1,0 +1,73 @@
+"""Populations of policies: each a row of parameters (P,), all played at once, without a loop over them."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import sqrt
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+
+class Perceptrons:
+    """Policies of one shape: hidden ReLU layers, and a tanh that keeps actions in [-1, 1].
+
+    A solution (P,) holds each layer's weights (out, in) and then its biases (out,), as
+    `torch.nn.utils.parameters_to_vector` lays out an `nn.Sequential` of `nn.Linear`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int]) -> None:
+        self.inputs, self.outputs, self.hidden = inputs, outputs, tuple(hidden)
+        self.layers = tuple(pairwise((inputs, *hidden, outputs)))  # (in, out) of each
+        self.solution_dim = sum(i * o + o for i, o in self.layers)  # P
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return random solutions (n, P) on the generator's device.
+
+        Weights are uniform with variance 1 / in, biases zero, as in QDax.
+        """
+        parts = []
+        for i, o in self.layers:
+            uniform = torch.rand(count, i * o, device=generator.device, generator=generator) * 2 - 1
+            parts += [uniform * sqrt(3 / i), uniform.new_zeros(count, o)]
+        return torch.cat(parts, 1)
+
+    def layers_of(self, solutions: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return views of solutions (n, P): weights (n, out, in) and biases (n, out) of each layer."""
+        assert solutions.shape[1] == self.solution_dim, (solutions.shape, self.solution_dim)
+        found, start = [], 0
+        for i, o in self.layers:
+            weight, bias = solutions.narrow(1, start, i * o), solutions.narrow(1, start + i * o, o)
+            found.append((weight.unflatten(1, (o, i)), bias))
+            start += i * o + o
+        return found
+
+    def __call__(self, solutions: Tensor, observation: Tensor) -> Tensor:
+        """Let each of n solutions (n, P) answer observations of its own, (n, O) or (n, B, O): (n, A) or (n, B, A)."""
+        layers = self.layers_of(solutions)
+        x = observation if observation.dim() == 3 else observation.unsqueeze(1)  # (n, B, in)
+        for weight, bias in layers[:-1]:
+            x = torch.relu(torch.baddbmm(bias.unsqueeze(1), x, weight.mT))  # (n, B, out)
+        weight, bias = layers[-1]
+        action = torch.tanh(torch.baddbmm(bias.unsqueeze(1), x, weight.mT))  # (n, B, A)
+        return action if observation.dim() == 3 else action.squeeze(1)
+
+
+class Players:
+    """Play given solutions (N, P), one an environment, whatever `explore` says: a policy for `evaluate`."""
+
+    def __init__(self, perceptrons: Perceptrons, solutions: Tensor, seen: str = "state") -> None:
+        """seen: which observation of a timestep (N,) they read."""
+        self.perceptrons, self.solutions, self.seen = perceptrons, solutions, seen
+
+    def initial_carry(self, num_envs: int) -> TensorDict:
+        """Remember nothing. Raises ValueError for another number of environments than solutions."""
+        if num_envs != len(self.solutions):
+            raise ValueError(f"{len(self.solutions)} solutions play in as many environments, not in {num_envs}")
+        return TensorDict({}, batch_size=[num_envs], device=self.solutions.device)
+
+    @torch.no_grad()
+    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
+        """Answer a timestep (N,)."""
+        action = self.perceptrons(self.solutions, timestep[self.seen])  # (N, A)
+        return TensorDict({"action": action}, batch_size=timestep.batch_size), carry
