@@ -9,6 +9,7 @@ Row (t, n) of the ring (L, N) lies at t * N + n of flat storage: gathering rows 
 copy a row, several times faster than indexing (L, N) with two tensors.
 """
 
+import copy
 import logging
 import os
 import shutil
@@ -40,6 +41,7 @@ class ReplayBuffer:
         if num_envs < 1 or capacity < num_envs:
             raise ValueError(f"replay capacity {capacity} must be at least the number of environments, {num_envs}")
         self.length, self.num_envs = capacity // num_envs, num_envs
+        self.readable = range(num_envs)  # environments whose rows are read
         self.device = torch.device(device)
         self.directory = Path(directory) if directory is not None else None
         self.rows: dict[str, Tensor] = {}  # key -> (L * N, ...), allocated by the first add
@@ -47,7 +49,17 @@ class ReplayBuffer:
         self.size = 0  # time steps that hold data
 
     def __len__(self) -> int:
-        return self.size * self.num_envs
+        return self.size * len(self.readable)
+
+    def part(self, envs: range) -> "ReplayBuffer":
+        """Return a reader of the rows of some neighbouring environments alone; it is up to date until the next `add`.
+
+        Where rows lie stays the same, so `write_back` takes its indices too.
+        """
+        assert envs.step == 1 and 0 <= envs.start < envs.stop <= self.num_envs, (envs, self.num_envs)
+        reader = copy.copy(self)
+        reader.readable = envs
+        return reader
 
     def clear(self) -> None:
         """Hold nothing, in the same storage."""
@@ -74,7 +86,8 @@ class ReplayBuffer:
         if self.size < length:
             raise ValueError(f"slices of {length} steps need as many in the replay, which holds {self.size}")
         start = torch.randint(self.size - length + 1, (batch, 1), device=self.device)  # (B, 1), 0 is the oldest
-        env = torch.randint(self.num_envs, (batch, 1), device=self.device)  # (B, 1)
+        first, count = self.readable.start, len(self.readable)
+        env = first + torch.randint(count, (batch, 1), device=self.device)  # (B, 1)
         time = self.head - self.size + start + torch.arange(length, device=self.device)  # (B, T)
         index = time % self.length * self.num_envs + env  # (B, T)
         return self.gather(index), index
@@ -85,7 +98,7 @@ class ReplayBuffer:
         if self.size < length:
             raise ValueError(f"the latest {length} steps were asked for, the replay holds {self.size}")
         time = (self.head - length + torch.arange(length, device=self.device)) % self.length  # (T,)
-        env = torch.arange(self.num_envs, device=self.device).unsqueeze(1)  # (N, 1)
+        env = torch.arange(self.readable.start, self.readable.stop, device=self.device).unsqueeze(1)  # (N, 1)
         return self.gather(time * self.num_envs + env)
 
     @torch.no_grad()
@@ -140,7 +153,7 @@ class ReplayBuffer:
 
         On CPU the rows share the ring's memory, but not more of it than is filled: save them before the next `add`.
         """
-        held = {key: rows[: len(self)].cpu() for key, rows in self.rows.items()}
+        held = {key: rows[: self.size * self.num_envs].cpu() for key, rows in self.rows.items()}
         # torch.save writes a tensor's whole storage: make storages that end where the data ends
         rows = {key: torch.from_numpy(value.numpy()) for key, value in held.items()}
         return {"rows": rows, "head": self.head, "size": self.size, "length": self.length, "num_envs": self.num_envs}
@@ -155,7 +168,7 @@ class ReplayBuffer:
             self.allocate({key: (tuple(value.shape[1:]), value.dtype) for key, value in rows.items()})
         self.head, self.size = state_dict["head"], state_dict["size"]
         for key, value in rows.items():
-            self.rows[key][: len(self)] = value
+            self.rows[key][: self.size * self.num_envs] = value
 
 
 def map_scratch_file(directory: Path, size: int) -> Tensor:

@@ -95,6 +95,20 @@ def test_it_is_a_list_that_forgets(operations: list[tuple[str, int]], length: in
             assert all(s in runs for s in slices["x"].tolist())
 
 
+def test_a_part_reads_its_environments_from_the_same_storage() -> None:
+    replay = fill(11)
+    part = replay.part(range(1, 3))
+    assert len(part) == 14 and len(replay) == 21
+    assert part.latest(2)["t"].tolist() == [[9, 10]] * 2 and part.latest(2)["env"].tolist() == [[1, 1], [2, 2]]
+    batch, index = part.sample(1000, 3)
+    assert set(batch["env"].flatten().tolist()) == {1, 2}
+    assert torch.equal(replay.gather(index)["t"], batch["t"])
+    part.write_back(index[:1], TensorDict({"t": torch.full((1, 3), 99)}, batch_size=[1, 3]))
+    assert replay.gather(index)["t"][0].tolist() == [99] * 3
+    replay.add(make_row(11))
+    assert replay.part(range(1, 2)).latest(1)["t"].tolist() == [[11]]
+
+
 def test_write_back_reaches_the_sampled_rows_only() -> None:
     replay = fill(11)
     torch.manual_seed(3)
