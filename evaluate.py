@@ -22,11 +22,12 @@ from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
 from agents.examination import diagnose, examined
 from agents.replay import ReplayBuffer
+from agents.run_folder import load_config
 from envs import distracting
 from envs.batched import BatchedEnv
 from envs.distractions import shows_background
 from envs.film import Film
-from train import load_agent, load_config, make_agent, make_envs
+from train import load_agent, make_agent, make_envs
 from views import diagnostics
 from views.curves import load_run, save
 

@@ -1,49 +1,34 @@
 """Train an agent: python train.py AGENT --task TASK [options]; the one loop, and what rebuilds a run."""
 
 import copy
-import json
 import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, Union
+from typing import Any
 
 import torch
-import tyro
 from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
 from agents import checkpoint
-from agents.agent import Agent, Examinable
-from agents.config import Config, flatten, rebuild, validate
+from agents.agent import Agent, Examinable, policies_of
+from agents.command_line import default_run, parse, refuse_changes, resumable
+from agents.config import Config, validate
 from agents.evaluation import evaluate
 from agents.examination import examined
 from agents.generators import generators_state, seed_generators, set_generators_state
 from agents.interrupts import caught_signals
 from agents.logger import Logger
-from agents.registry import ABOUT, AGENTS, CLASSES, preset
+from agents.registry import AGENTS, CLASSES
 from agents.replay import ReplayBuffer
-from agents.run_folder import opened
+from agents.run_folder import load_config, opened
 from agents.schedule import Every, Ratio
 from agents.spaces import Spaces
 from envs.batched import BatchedEnv
 from envs.distractions import shows_background
-
-A = TypeVar("A")
-
-
-@dataclass(frozen=True)
-class Command(Generic[A]):
-    """Train an agent in a run folder."""
-
-    config: Annotated[Config[A], tyro.conf.arg(name="")]
-    run: str | None = None
-    """Run folder. Default: runs/AGENT-TASK-DISTRACTION-SEED."""
-    resume: bool = False
-    """Go on from the run's newest checkpoint, with the options that it was started with."""
 
 
 def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
@@ -84,15 +69,6 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         signals=envs.signal_shapes,
     )
     return CLASSES[type(config.agent)](spaces, config.agent, find_device(config.device))
-
-
-def load_config(run: Path) -> Config[Any]:
-    """Rebuild the configuration of a run folder."""
-    path = run / "config.json"
-    if not path.exists():
-        raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
-    values = json.loads(path.read_text())
-    return rebuild(preset(values["name"]), values)
 
 
 def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
@@ -161,12 +137,15 @@ class Trainer:
 
     def evaluate(self) -> dict[str, Tensor]:
         """Return the mean and the spread of greedy episodes on held-out videos, and diagnostics of exploring ones."""
-        self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
-        returns = evaluate(self.agent, self.held_out, self.config.eval_episodes)  # (episodes,)
-        metrics = {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
-        if self.config.diagnostics and isinstance(self.agent, Examinable):
+        metrics: dict[str, Tensor] = {}
+        for name, policy in policies_of(self.agent).items():
             self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
-            metrics |= examined(self.agent, self.held_out, self.seen, thorough=False)
+            returns = evaluate(policy, self.held_out, self.config.eval_episodes)  # (episodes,)
+            found = {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
+            if self.config.diagnostics and isinstance(policy, Examinable):
+                self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+                found |= examined(policy, self.held_out, self.seen, thorough=False)
+            metrics |= {name + metric: value for metric, value in found.items()}
         return metrics
 
     def save(self, folder: str = "checkpoints") -> Path:
@@ -255,41 +234,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[Any]:
-    """Read a command line whose defaults are the presets'."""
-    if arguments and not arguments[0].startswith("-"):
-        preset(arguments[0])  # refuses an unknown name in one line
-    commands = []
-    for name, config in presets.items():
-        subcommand = tyro.conf.subcommand(name, default=Command(config), description=ABOUT[name])
-        commands.append(Annotated[Command[type(config.agent)], subcommand])  # type: ignore[misc]
-    description = "Train an agent in a run folder. For an agent's options: python train.py AGENT --help"
-    union: Any = Union[tuple(commands)]  # noqa: UP007, made of a list
-    return tyro.cli(union, prog="train.py", description=description, args=arguments)
-
-
-def default_run(config: Config[Any]) -> str:
-    return f"runs/{config.name}-{config.task}-{config.distraction}-{config.seed}"
-
-
-def resumable(run: Path, name: str) -> Config[Any]:
-    """Load the configuration to go on with, of the agent asked for."""
-    saved = load_config(run)
-    if saved.name != name:
-        raise ValueError(f"the run in {run} trains {saved.name}, not {name}")
-    return saved
-
-
-def refuse_changes(saved: Config[Any], asked: Config[Any], run: Path) -> None:
-    """Raise ValueError for options, other than `steps`, with which a run cannot go on."""
-    before, now = flatten(saved), flatten(asked)
-    changed = [
-        f"--{name} {now[name]} (was {before[name]})" for name in now if now[name] != before[name] and name != "steps"
-    ]
-    if changed:
-        raise ValueError(f"the run in {run} cannot go on with other options: {', '.join(changed)}")
 
 
 if __name__ == "__main__":

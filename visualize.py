@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from train import load_config
+from agents.run_folder import load_config
 from views import curves
 
 

@@ -37,6 +37,22 @@ class Agent(Policy, Protocol):
 
 
 @runtime_checkable
+class Composite(Protocol):
+    """An agent made of several, each of which acts, and is evaluated, alone."""
+
+    def policies(self) -> dict[str, Policy]:
+        """Return its parts by name."""
+        ...
+
+
+def policies_of(agent: Policy) -> dict[str, Policy]:
+    """Return what of an agent is evaluated alone, by what stands before its metrics' names: itself, or its parts."""
+    if isinstance(agent, Composite):
+        return {f"{name}/": policy for name, policy in agent.policies().items()}
+    return {"": agent}
+
+
+@runtime_checkable
 class Examinable(Protocol):
     """An agent that can say more about rows it did not learn from than the return that it got."""
 

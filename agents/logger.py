@@ -16,6 +16,8 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+RETURNS, LABELS = ("episode/return", "eval/return"), {"episode": "return"}  # on the progress line
+
 
 class Logger:
     """Average metrics on their device and write them when asked.
@@ -77,8 +79,8 @@ class Logger:
         self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
-        names = {"episode/return": "return", "eval/return": "eval"}
-        self.latest |= {names[name]: value for name, value in values.items() if name in names}
+        returns = {name.removesuffix("/return"): value for name, value in values.items() if name.endswith(RETURNS)}
+        self.latest |= {LABELS.get(name, name): value for name, value in returns.items()}
         self.paint(step)
         self.sums, self.counts = {}, {}
         self.finished.zero_()
@@ -160,5 +162,5 @@ class Logger:
 
 def raise_if_not_finite(values: Mapping[str, float], step: int) -> None:
     for name, value in values.items():
-        if name.startswith("loss/") and not math.isfinite(value):
+        if "loss" in name.split("/") and not math.isfinite(value):
             raise FloatingPointError(f"{name} is {value} at step {step}")

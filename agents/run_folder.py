@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agents.config import Config
+from agents.config import Config, rebuild
+from agents.registry import preset
 
 
 @contextmanager
@@ -59,3 +60,12 @@ def nothing_learnt(run: Path) -> bool:
     metrics = run / "metrics.jsonl"
     kept = (run / "checkpoints").exists() or (run / "failure").exists()
     return not kept and not (metrics.exists() and metrics.stat().st_size)
+
+
+def load_config(run: Path) -> Config[Any]:
+    """Rebuild the configuration of a run folder."""
+    path = run / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
+    values = json.loads(path.read_text())
+    return rebuild(preset(values["name"]), values)
