@@ -66,6 +66,7 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         episode_length=envs.episode_length,
         measures=envs.measure_names,
         ranges=envs.measure_ranges,
+        kinds=envs.measure_kinds,
         signals=envs.signal_shapes,
     )
     return CLASSES[type(config.agent)](spaces, config.agent, find_device(config.device))

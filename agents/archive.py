@@ -111,6 +111,12 @@ class Archive:
         self._inside += inside.count_nonzero()
         return self._insert(rows, same, cell)
 
+    @torch.no_grad()
+    def would_keep(self, objective: Tensor, measures: Tensor) -> Tensor:
+        """Say which rows (B,) with objective (B,) and measures (B, M) would enter if each were offered alone."""
+        mean = self._outcomes(objective, measures)  # (B, 1+M)
+        return mean[:, 0] > self._elites.objective.index_select(0, self._locate(mean)[0])
+
     def _outcomes(self, objective: Tensor, measures: Tensor) -> Tensor:
         """Put objective (...,) and measures (..., M) beside each other: (..., 1+M).
 

@@ -19,5 +19,7 @@ class Spaces:
     """Names of the columns of a timestep's `measures` (N, M)."""
     ranges: tuple[tuple[float, float] | None, ...] = ()
     """Least and largest value of each measure; None where nothing bounds it."""
+    kinds: tuple[str, ...] = ()
+    """How each measure is made of a timestep's `readings` (N, M): their `mean`, `maximum` or `change`."""
     signals: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of a timestep's signals, without N, by name."""

@@ -84,6 +84,11 @@ class BatchedEnv:
         """Least and largest value of each measure, None where nothing bounds it."""
         return () if self._measures is None else self._measures.ranges
 
+    @property
+    def measure_kinds(self) -> tuple[str, ...]:
+        """How each measure is made of a timestep's `readings`: their "mean", "maximum" or "change"."""
+        return () if self._measures is None else self._measures.kinds
+
     def seed(self, seed: int) -> None:
         """Draw starts and distractions from another seed; videos stay those that were made. Call `reset` next."""
         self._resets.seed(seed)
@@ -158,7 +163,7 @@ class BatchedEnv:
         if "state" in self.observation_shapes:
             values["state"] = self._functions.observe(fields).float()
         if self._measures is not None:
-            values["measures"] = self._measures.values
+            values |= {"measures": self._measures.values, "readings": self._measures.readings}
         values |= {name: signal.read(fields).float() for name, signal in self._signals.items()}
         if self._renderer is not None:
             scene = Scene(fields)

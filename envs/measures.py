@@ -31,6 +31,7 @@ class Measures:
 
     def __init__(self, measures: Mapping[str, Measure], num_envs: int, device: torch.device) -> None:
         self.names, self.ranges = tuple(measures), tuple(measure.range for measure in measures.values())
+        self.kinds = tuple(measure.over for measure in measures.values())
         self.fields = tuple(field for measure in measures.values() for field in measure.fields)
         self._measures = tuple(measures.values())
         self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), device=device)
@@ -52,6 +53,11 @@ class Measures:
         self._maximum = torch.where(rows, torch.maximum(self._maximum, values), self._maximum)
         self._latest = torch.where(rows, values, self._latest)
         self._count += rows
+
+    @property
+    def readings(self) -> Tensor:
+        """What was read last, (N, M) float32, of which `values` are made."""
+        return self._latest
 
     @property
     def values(self) -> Tensor:

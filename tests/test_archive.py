@@ -178,6 +178,21 @@ def life(archive: Archive, generator: Any) -> None:
         archive.stats()
 
 
+@settings(max_examples=50, deadline=None)
+@given(kinds, dtypes, policies, st.integers(0, 2**32 - 1))
+def test_who_would_enter_is_who_enters_alone(kind: str, dtype: torch.dtype, outside: str, seed: int) -> None:
+    archive, rng = make(kind, dtype, outside), np.random.default_rng(seed)
+    archive.add(*draw(rng, 11, dtype))
+    solution, objective, measures = draw(rng, 13, dtype)
+    before = archive.state_dict()
+    expected = []
+    for i in range(13):
+        alone = make(kind, dtype, outside)
+        alone.load_state_dict(before)
+        expected.append(bool(alone.add(solution[i : i + 1], objective[i : i + 1], measures[i : i + 1]).kept))
+    assert archive.would_keep(objective, measures).tolist() == expected
+
+
 @pytest.mark.parametrize("kind", ["grid", "cvt"])
 @pytest.mark.parametrize("outside", ["reject", "clip"])
 def test_the_host_never_waits(kind: str, outside: str) -> None:

@@ -1,0 +1,73 @@
+"""An ensemble of one-step models of states: what comes next, what it earns, and how far the members agree.
+
+Each member predicts, from a state (O,) and an action (A,), the change of the state, the reward and other readings (M,),
+all standardised, by least squares on mini-batches of its own (as in Nagabandi et al., arXiv 1708.02596, with the
+ensemble of Chua et al., arXiv 1805.12114, whose members differ in their beginnings and their data).
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEAST_STD = 1e-3  # of a number that hardly changes: our choice
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    members: int = 4
+    hidden: int = 200
+    layers: int = 2
+    lr: float = 1e-3
+    weight_decay: float = 1e-5
+    batch: int = 256
+    """Transitions that each member learns from in an update."""
+
+
+class Ensemble(nn.Module):
+    """K members as stacked matrices, so that one product moves them all."""
+
+    def __init__(self, state_dim: int, action_dim: int, readings: int, config: EnsembleConfig) -> None:
+        """readings: further numbers that each step leads to and that are predicted beside the reward."""
+        super().__init__()
+        self.config, self.state_dim = config, state_dim
+        sizes = [state_dim + action_dim, *[config.hidden] * config.layers, state_dim + 1 + readings]
+        self.weights = nn.ParameterList(
+            torch.stack([nn.init.orthogonal_(torch.empty(o, i)).T for _ in range(config.members)])
+            for i, o in pairwise(sizes)
+        )  # of (K, in, out)
+        self.biases = nn.ParameterList(torch.zeros(config.members, 1, o) for o in sizes[1:])  # of (K, 1, out)
+        self.register_buffer("inputs", torch.stack([torch.zeros(sizes[0]), torch.ones(sizes[0])]))  # mean, std
+        self.register_buffer("outputs", torch.stack([torch.zeros(sizes[-1]), torch.ones(sizes[-1])]))
+
+    inputs: Tensor  # (2, O + A)
+    outputs: Tensor  # (2, O + 1 + M)
+
+    @torch.no_grad()
+    def standardize(self, state: Tensor, action: Tensor, target: Tensor) -> None:
+        """Take means and spreads of states (B, O), actions (B, A) and targets (B, O + 1 + M) for those of all data."""
+        for kept, seen in ((self.inputs, torch.cat([state, action], 1)), (self.outputs, target)):
+            kept.copy_(torch.stack([seen.mean(0), seen.std(0).clamp(min=LEAST_STD)]))
+
+    def forward(self, state: Tensor, action: Tensor) -> Tensor:
+        """Predict standardised targets (K, B, O + 1 + M) of states (K, B, O) and actions (K, B, A)."""
+        mean, std = self.inputs
+        x = (torch.cat([state, action], -1) - mean) / std
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = F.elu(torch.baddbmm(bias, x, weight))  # (K, B, hidden)
+        return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+    def loss(self, state: Tensor, action: Tensor, target: Tensor) -> Tensor:
+        """Return squared errors (K, B) of predictions from (K, B, O) and (K, B, A), in standard deviations."""
+        mean, std = self.outputs
+        return (self(state, action) - (target - mean) / std).square().mean(-1)
+
+    def step(self, state: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Imagine a step of each member: states (K, B, O), rewards (K, B), readings (K, B, M)."""
+        mean, std = self.outputs
+        change, reward, readings = (self(state, action) * std + mean).split(
+            [self.state_dim, 1, len(mean) - self.state_dim - 1], -1
+        )
+        return state + change, reward.squeeze(-1), readings
