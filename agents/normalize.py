@@ -51,3 +51,42 @@ class RunningRange(nn.Module):
 
     def __call__(self) -> Tensor:
         return self.range.clamp(min=self.least)
+
+
+class RunningNormalizer(nn.Module):
+    """Mean and variance of each of F features, of all rows so far or, beyond `most` rows, of about the last `most`."""
+
+    count: Tensor
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, size: int, most: float = 1e8, least: float = 1e-4) -> None:
+        """least: the smallest deviation to divide by, in the features' units."""
+        super().__init__()
+        self.most, self.least = most, least
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("variance", torch.ones(size))
+
+    @torch.no_grad()
+    def update(self, rows: Tensor) -> None:
+        """Take in rows (K, F) (Chan et al. 1979: pairwise moments)."""
+        variance, mean = torch.var_mean(rows, 0, correction=0)  # (F,)
+        before, total = self.count, self.count + len(rows)
+        share, shift = len(rows) / total, mean - self.mean
+        inside = torch.where(before > 0, self.variance, 0.0) * (1 - share) + variance * share
+        self.variance.copy_(inside + shift.square() * share * (1 - share))
+        self.mean.add_(shift * share)
+        self.count.copy_(total.clamp(max=self.most))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Standardise rows (..., F)."""
+        return (rows - self.mean) / self.std
+
+    def restore(self, rows: Tensor) -> Tensor:
+        """Undo `forward`."""
+        return rows * self.std + self.mean
+
+    @property
+    def std(self) -> Tensor:
+        return self.variance.sqrt().clamp(min=self.least)

@@ -1,0 +1,30 @@
+"""Settings of the agents that learn skills."""
+
+from typing import Any
+
+from agents.config import Config
+from agents.slim import SlimConfig
+
+SMALL = SlimConfig(rewards=("discovery", "effort:0.3"), hidden=(64, 64), shared=1, std=0.5)
+SKILLS: dict[str, Config[Any]] = {
+    "slim-small": Config(
+        "slim-small",
+        SMALL,
+        task="point_mass_easy",
+        observation="state",
+        signals=True,
+        action_repeat=2,
+        num_envs=64,
+        time_limit=200,
+        steps=300_000,
+        train_ratio=1 / 4096,  # 32 actions in each of 64 environments
+        prefill=0,
+        replay_size=131_072,
+        eval_every=100_000,
+        log_every=10_000,
+        checkpoint_every=100_000,
+    ),
+}
+ABOUT = {
+    "slim-small": "SLIM, skills with one critic for each reward, for two processor cores: minutes on a point mass.",
+}

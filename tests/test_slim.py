@@ -1,0 +1,283 @@
+"""SLIM: skills that are held, what each critic is taught, who learns from what, state, and runs."""
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+from tiny import differing, metrics
+
+import train
+from agents import ppo
+from agents.discovery import DiscoveryConfig
+from agents.replay import ReplayBuffer
+from agents.skill_priors import even_skills
+from agents.slim import Slim, SlimConfig
+from agents.spaces import Spaces
+
+N, A, OBS, Z = 3, 2, 5, 2
+SPACES = Spaces({"state": (OBS,)}, A, signals={"position": (3,), "effort": ()})
+CONFIG = SlimConfig(
+    rewards=("discovery", "effort:0.5", "task"),
+    discovery=DiscoveryConfig(hidden=7, steps=3, batch=11),
+    hidden=(13, 11),
+    shared=1,
+    epochs=2,
+    minibatches=3,
+)
+
+
+def make_agent(**changes: Any) -> Slim:
+    torch.manual_seed(0)
+    return Slim(SPACES, replace(CONFIG, **changes))
+
+
+def timestep(t: int, length: int = 5) -> TensorDict:
+    """Row t of episodes of `length` rows that end together, by time."""
+    at = t % length
+    values = {"state": torch.randn(N, OBS), "reward": torch.rand(N), "position": torch.randn(N, 3)}
+    values |= {"effort": torch.rand(N), "is_first": torch.full((N,), at == 0)}
+    values |= {"is_last": torch.full((N,), at == length - 1), "is_terminal": torch.zeros(N, dtype=torch.bool)}
+    return TensorDict(values, batch_size=[N])
+
+
+def play(agent: Slim, steps: int, length: int = 5) -> ReplayBuffer:
+    replay, carry = ReplayBuffer(100 * N, N), agent.initial_carry(N)
+    for t in range(steps):
+        step = timestep(t, length)
+        out, carry = agent.act(step, carry)
+        replay.add(step.clone().update(out))
+    return replay
+
+
+def test_a_skill_is_drawn_when_an_episode_begins_and_held() -> None:
+    skill = play(make_agent(), 10).latest(10)["skill"]  # (N, T, Z)
+    torch.testing.assert_close(skill.norm(dim=-1), torch.ones(N, 10))
+    held = (skill[:, 1:] == skill[:, :-1]).all(-1)
+    assert held.tolist() == [[True] * 4 + [False] + [True] * 4] * N
+    assert len(skill.flatten(0, 1).unique(dim=0)) == 2 * N
+
+
+def test_a_skill_may_be_held_for_less() -> None:
+    skill = play(make_agent(skill_steps=2), 10).latest(10)["skill"]
+    changed = (skill[:, 1:] != skill[:, :-1]).any(-1).tolist()
+    assert changed == [[False, True, False, True, True, False, True, False, True]] * N
+
+
+def test_skills_are_evenly_spread_where_nothing_is_explored() -> None:
+    agent, carry = make_agent(), make_agent().initial_carry(N)
+    skills = []
+    for t in range(10):
+        out, carry = agent.act(timestep(t), carry, explore=False)
+        skills.append(out["skill"])
+        assert torch.equal(out["action"], out["raw_action"].clamp(-1, 1))
+    torch.testing.assert_close(torch.cat([skills[0], skills[5]]), even_skills(torch.arange(2 * N), Z))
+    assert agent.unused == 0
+
+
+def test_rows_keep_what_was_thought() -> None:
+    agent = make_agent(std=2.0)
+    rows = play(agent, 7).latest(7)
+    mean, value = agent.net(agent.inputs(rows["state"], rows["skill"]).flatten(0, 1))
+    normal = torch.distributions.Normal(mean, 2.0)
+    raw = rows["raw_action"].flatten(0, 1)
+    torch.testing.assert_close(rows["log_prob"].flatten(), normal.log_prob(raw).sum(1))
+    torch.testing.assert_close(rows["value"].flatten(0, 1), value)
+    assert rows["action"].abs().max() == 1 and rows["raw_action"].abs().max() > 1
+    assert torch.equal(rows["action"], rows["raw_action"].clamp(-1, 1))
+
+
+def test_each_reward_reads_the_row_that_its_step_led_to() -> None:
+    agent = make_agent()
+    rows = play(agent, 7).latest(7).transpose(0, 1)  # (T + 1, N)
+    found: dict[str, torch.Tensor] = {}
+    reward = agent.earned(rows, found)  # (T, N, R)
+    kept = torch.arange(6) != 4  # the fifth step is a reset
+    assert reward.shape == (6, N, 3) and (reward[4] == 0).all()
+    torch.testing.assert_close(reward[kept, :, 1], -rows["effort"][1:][kept])
+    torch.testing.assert_close(reward[kept, :, 2], rows["reward"][1:][kept])
+    assert agent.discovery is not None
+    place = agent.discovery.phi(rows["position"])
+    along = ((place[1:] - place[:-1]) * rows["skill"][:-1]).sum(-1)
+    torch.testing.assert_close(reward[kept, :, 0], along[kept].detach())
+    assert found["reward/task"].item() == pytest.approx(rows["reward"][1:][kept].mean().item())
+    one = make_agent(critics="sum")
+    one.discovery = agent.discovery
+    summed = one.earned(rows, {})
+    torch.testing.assert_close(summed[..., 0], reward[..., 0] + 0.5 * reward[..., 1] + reward[..., 2])
+
+
+def by_hand(**changes: Any) -> tuple[Slim, TensorDict]:
+    """Four rows of one environment: two steps, of which the second ends the episode by time, then a reset."""
+    agent = make_agent(rewards=("task", "effort"), discount=0.5, lambda_=0.5, **changes)
+    flags = {"is_first": [1, 0, 0, 1], "is_last": [0, 0, 1, 0], "is_terminal": [0, 0, 0, 0]}
+    values = {name: torch.tensor(flag, dtype=torch.bool).view(4, 1) for name, flag in flags.items()}
+    values |= {"reward": torch.tensor([[9.0], [1], [2], [0]]), "effort": torch.tensor([[9.0], [4], [0], [9]])}
+    values |= {"value": torch.tensor([[[4.0, 0]], [[2, 4]], [[8, 2]], [[5, 5]]])}
+    values |= {"skill": torch.tensor([[1.0, 0]]).expand(4, 1, 2).clone(), "state": torch.randn(4, 1, OBS)}
+    return agent, TensorDict(values, batch_size=[4, 1])
+
+
+def test_advantages_stop_where_an_episode_does() -> None:
+    """Task: 2 + 8/2 - 2 = 4, then 1 + 2/2 - 4 + 4/4 = -1. Effort: 0 + 2/2 - 4 = -3, then -4 + 4/2 - 0 - 3/4 = -2.75."""
+    agent, rows = by_hand()
+    found = agent.advantages(rows, agent.earned(rows, {}))
+    assert found[:2, 0].tolist() == [[-1, -2.75], [4, -3]]
+
+
+def test_a_skill_that_ends_is_worth_what_it_would_have_gone_on_to() -> None:
+    agent, rows = by_hand(skill_steps=1)
+    rows["skill"][1] = torch.tensor([0.0, 1])
+    with torch.no_grad():
+        value = agent.net(agent.inputs(rows["state"][1], rows["skill"][0]))[1][0]  # (R,)
+    found = agent.advantages(rows, agent.earned(rows, {}))
+    torch.testing.assert_close(found[0, 0], torch.tensor([1.0, -4]) + value / 2 - torch.tensor([4.0, 0]))
+
+
+def test_the_update_improves_the_weighted_sum_of_normalised_advantages(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make_agent(rewards=("task:0.3", "effort:2"))
+    replay, handed = play(agent, 7), []
+    rows = replay.latest(7).transpose(0, 1)
+    advantage = agent.advantages(rows, agent.earned(rows, {}))
+    learn = agent.learn
+    monkeypatch.setattr(agent, "learn", lambda *arguments: handed.append(arguments) or learn(*arguments))
+    agent.update(replay)
+    inputs, _, log_prob, summed, target = handed[0]
+    kept = (torch.arange(6) != 4).repeat_interleave(N)
+    flat = advantage.flatten(0, 1)[kept]
+    torch.testing.assert_close(summed, ppo.normalized(flat) @ torch.tensor([0.3, 2]))
+    torch.testing.assert_close(log_prob, rows["log_prob"][:-1].flatten()[kept])
+    torch.testing.assert_close(inputs[:, :OBS], rows["state"][:-1].flatten(0, 1)[kept])
+    returns = (advantage + rows["value"][:-1]).flatten(0, 1)[kept]
+    torch.testing.assert_close(target, (returns - returns.mean(0)) / returns.std(0, correction=0))
+
+
+def test_each_loss_moves_its_own_nets() -> None:
+    agent = make_agent()
+    assert agent.discovery is not None
+    rows = play(agent, 7).latest(7).transpose(0, 1)
+    parts = nets_of(agent)
+    before = copy.deepcopy(parts)
+    agent.discover(rows, torch.arange(18))
+    assert moved(agent, before) == {"phi", "phi's units", "multiplier"}
+    before = copy.deepcopy(nets_of(agent))
+    agent.learn(torch.randn(17, OBS + Z), torch.randn(17, A), torch.randn(17), torch.randn(17), torch.randn(17, 3))
+    assert moved(agent, before) == {"trunk", "policy", "critics", "deviations"}
+
+
+def nets_of(agent: Slim) -> dict[str, list[torch.Tensor]]:
+    assert agent.discovery is not None
+    net, phi = agent.net, agent.discovery.phi
+    dual = agent.discovery.objective.log_dual
+    assert isinstance(dual, torch.nn.Parameter)
+    everything = {
+        "trunk": list(net.trunk.parameters()),
+        "policy": list(net.policy.parameters()),
+        "critics": list(net.critics.parameters()),
+        "deviations": [net.log_std],
+        "phi": list(phi.net.parameters()),
+        "phi's units": list(phi.normalizer.buffers()),
+        "multiplier": [dual],
+        "observations": list(agent.seen.buffers()),
+        "returns": list(agent.returns.buffers()),
+    }
+    return {name: [value.detach() for value in values] for name, values in everything.items()}
+
+
+def moved(agent: Slim, before: dict[str, list[torch.Tensor]]) -> set[str]:
+    after = nets_of(agent)
+    return {name for name in after if not all(map(torch.equal, after[name], before[name]))}
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2])
+def test_critics_differ_and_each_reads_its_own_target(shared: int) -> None:
+    """After learning targets 0, 1 and -1, that is what the critics say."""
+    agent = make_agent(shared=shared, epochs=150, minibatches=1, kl=1.0)
+    inputs = torch.randn(29, OBS + Z)
+    target = torch.tensor([0.0, 1, -1]).expand(29, 3)
+    raw, acted, advantage = torch.randn(29, A), torch.full((29,), -math.log(2 * math.pi)), torch.zeros(29)
+    agent.learn(inputs, raw, acted, advantage, target)
+    torch.testing.assert_close(agent.net(inputs)[1].mean(0), target[0], atol=0.05, rtol=0)
+
+
+def test_an_ensemble_is_its_members_one_by_one() -> None:
+    critics = make_agent(shared=0).net.critics
+    inputs = torch.randn(7, OBS + Z)
+    for number in range(3):
+        x = inputs
+        for depth, (weight, bias) in enumerate(zip(critics.weights, critics.biases, strict=True)):
+            x = (torch.nn.functional.elu(x) if depth else x) @ weight[number] + bias[number]
+        torch.testing.assert_close(critics(inputs)[:, number], x[:, 0])
+
+
+def test_every_step_is_learned_from_once() -> None:
+    agent = make_agent()
+    replay = play(agent, 7)
+    assert agent.update(replay) and agent.unused == 0
+    assert agent.update(replay) == {}
+    agent.unused = 101
+    with pytest.raises(ValueError, match="of the 101 steps since its last update, and the replay holds 7 of each"):
+        agent.update(replay)
+
+
+def test_a_restored_agent_learns_the_same() -> None:
+    first = make_agent()
+    replay = play(first, 7)
+    first.update(replay)
+    second = make_agent()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    found = []
+    for agent in (first, second):
+        torch.manual_seed(1)
+        found.append(agent.update(play(agent, 6)))
+    assert found[0].keys() == found[1].keys() and all(torch.equal(found[0][k], found[1][k]) for k in found[0])
+    assert {"loss/surrogate", "loss/value", "loss/discovery", "reward/effort", "value/task"} <= found[0].keys()
+
+
+SCENE = "--num-envs 3 --time-limit 40 --device cpu --threads 1 --train-ratio .0152 --steps 900"
+PACE = "--eval-episodes 2 --eval-every 300 --log-every 120 --checkpoint-every 300"
+NETS = "--agent.hidden 7 5 --agent.discovery.steps 2 --agent.discovery.batch 13 --agent.discovery.hidden 5"
+
+
+def arguments(run: Path, *more: Any) -> list[str]:
+    return ["slim-small", "--run", str(run), *f"{SCENE} {PACE} {NETS}".split(), *map(str, more)]
+
+
+@pytest.mark.parametrize("reward", ["discovery", "metra", "lsd", "diayn"])
+def test_a_resumed_run_ends_as_the_uninterrupted_one(reward: str, tmp_path: Path) -> None:
+    options = ["--agent.rewards", reward, "effort:0.2", "--agent.critics", "separate" if reward == "lsd" else "sum"]
+    options += ["--agent.skill-steps", 7, "--agent.discovery.reads", "state" if reward == "metra" else "position"]
+    train.main(arguments(tmp_path / "whole", *options))
+    train.main(arguments(tmp_path / "run", *options, "--steps", 600))
+    train.main(["slim-small", "--run", str(tmp_path / "run"), "--resume", "--steps", "900"])
+    assert differing(tmp_path / "run", tmp_path / "whole") == []
+    assert any("loss/value" in row for row in metrics(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--agent.rewards", "discvery"], "--agent.rewards: unknown reward discvery: did you mean discovery?"),
+        (["--agent.rewards"], "--agent.rewards needs one reward at least, such as discovery"),
+        (["--agent.rewards", "effort", "effort:2"], "--agent.rewards has effort twice"),
+        (["--agent.rewards", "effort:-1"], "--agent.rewards effort:-1: a weight is a number above 0, as in effort:0.5"),
+        (["--agent.rewards", "effort:x"], "--agent.rewards effort:x: a weight is a number above 0"),
+        (["--agent.rewards", "lsd", "diayn"], "--agent.rewards has lsd and diayn: skills are found by one of them"),
+        (["--no-signals"], "--agent.rewards discovery reads the signal position; the task's signals are none: take"),
+        (["--agent.shared", 3], "--agent.shared must be from 0 to the 2 layers of --agent.hidden"),
+        (["--agent.skill-dim", 0], "--agent.skill-dim must be at least 1, not 0"),
+        (["--observation", "pixels"], "SLIM learns from states: take --observation state"),
+        (["--replay-size", 30], "SLIM learns from all of the 11 steps since its last update, and the replay holds 10"),
+    ],
+)
+def test_wrong_options_are_one_line(
+    words: list[Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(arguments(tmp_path / "run", *words))
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
