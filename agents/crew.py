@@ -61,10 +61,11 @@ class Crew:
         for source, (name, member) in enumerate(self.members.items()):
             began = time.perf_counter()
             rows = slice(member.envs.start, member.envs.stop)
-            out, after = member.agent.act(timestep[rows], carry[name][rows], explore)
+            own_carry = carry[name][rows]
+            out, after = member.agent.act(timestep[rows], own_carry, explore)
             own = torch.full((len(member.envs),), source, dtype=torch.uint8, device=self.device)
             outs.append(out.clone(recurse=False).set("source", own))
-            carries[name] = padded(after, member.envs, self.num_envs)
+            carries[name] = updated(carry[name], own_carry, after, rows)
             self.seconds[name] += time.perf_counter() - began
         together: Any = carries
         return joined(outs), TensorDict(together, batch_size=[self.num_envs], device=self.device)
@@ -116,6 +117,17 @@ def padded(carry: TensorDict, envs: range, num_envs: int) -> TensorDict:
     values: dict[str, Tensor] = {}
     place(values, carry, slice(envs.start, envs.stop), num_envs)
     return TensorDict(dict(values), batch_size=[num_envs], device=carry.device)
+
+
+def updated(whole: TensorDict, before: TensorDict, after: TensorDict, rows: slice) -> TensorDict:
+    """Return a carry (N,) in which some rows, which were `before`, are `after`; what did not change is not copied."""
+    values = {}
+    for key, value in after.items():
+        values[key] = whole[key]
+        if value is not before.get(key):
+            values[key] = whole[key].clone()
+            values[key][rows] = value
+    return TensorDict(values, batch_size=whole.batch_size, device=whole.device)
 
 
 def place(together: dict[str, Tensor], part: TensorDict, rows: slice, count: int) -> None:

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs
-from agents.crew import Crew, Member
+from agents.crew import Crew, Member, updated
 from agents.generators import seed_generators
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.replay import ReplayBuffer
@@ -91,6 +91,15 @@ def test_each_acts_in_its_own_environments_and_reads_what_it_may() -> None:
     assert [x.tolist() for x in two.read] == [[1, 1, 1]]  # its own, at every second one
     assert metrics["one/loss/it"] == 1 and metrics["two/loss/it"] == 2
     assert sum(value.item() for name, value in metrics.items() if name.startswith("speed/share/")) == pytest.approx(1)
+
+
+def test_carries_change_in_their_own_rows_and_what_does_not_change_is_not_copied() -> None:
+    whole = TensorDict({"kept": torch.arange(5.0), "count": torch.zeros(5)}, batch_size=[5])
+    before = whole[1:3]
+    after = before.clone(recurse=False).set("count", torch.tensor([7.0, 11.0]))
+    found = updated(whole, before, after, slice(1, 3))
+    assert found["count"].tolist() == [0, 7, 11, 0, 0] and whole["count"].tolist() == [0] * 5
+    assert found["kept"].data_ptr() == whole["kept"].data_ptr()
 
 
 def test_another_number_of_environments_is_refused() -> None:
