@@ -1,12 +1,5 @@
-"""Archives on disk, as safetensors and JSON, and in the layout of pyribs.
+"""Archives on disk, as a JSON file beside tensors (see `agents/tensor_folder.py`), and in the layout of pyribs."""
 
-A folder holds `archive.json`, which says what the archive is made of, and one file of tensors, whose name and check sum
-it holds. The JSON file is renamed into place last: a crash at any point leaves the old archive or the new one, whole.
-"""
-
-import hashlib
-import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
-from safetensors import torch as safetensors
 
+from agents import tensor_folder
 from agents.archive import Archive
-from agents.checkpoint import sync_folder
+from agents.tensor_folder import DAMAGE, one_line
+from agents.tensor_folder import read as read  # as others know them
+from agents.tensor_folder import replace as replace
 from agents.tessellations import Tessellation, from_spec
 
 if TYPE_CHECKING:
@@ -27,25 +21,15 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DESCRIPTION = "archive.json"
-UNFINISHED = ".unfinished"  # suffix of files that are being written
-DAMAGE = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, SafetensorError)
 
 
 def save(archive: Archive, folder: Path) -> None:
     """Write an archive into a folder, in the place of one that may be there. Raises OSError, naming the folder."""
     state = archive.state_dict()
-    tensors = {name: value.cpu().contiguous() for name, value in state.pop("elites").items()}
-    data = safetensors.save(tensors)
-    digest = hashlib.sha256(data).hexdigest()
-    name = f"elites-{digest[:16]}.safetensors"
-    description = {"format": FORMAT, **state, "elites": len(tensors["cell"]), "tensors": name, "sha256": digest}
+    elites = state.pop("elites")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace(folder / name, data)
-        replace(folder / DESCRIPTION, json.dumps(description).encode())
-        for path in folder.glob("elites-*"):
-            if path.name != name:
-                path.unlink()
+        about = {"format": FORMAT, **state, "elites": len(elites["cell"])}
+        tensor_folder.save(folder / DESCRIPTION, about, elites, "elites")
     except OSError as error:
         raise OSError(f"cannot write the archive {folder}: {error.strerror}") from error
 
@@ -55,21 +39,12 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Archive:
 
     Raises FileNotFoundError or ValueError, naming the file, when a part is missing, damaged or of something else.
     """
-    description = read(folder / DESCRIPTION)
+    about, elites = tensor_folder.load(folder / DESCRIPTION, FORMAT, "archive")
     try:
-        about = json.loads(description)
-        form, name, digest, spec = (about[key] for key in ("format", "tensors", "sha256", "spec"))
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{folder / DESCRIPTION} is damaged: {one_line(error)}") from error
-    if form != FORMAT:
-        raise ValueError(f"{folder / DESCRIPTION} has format {form}; this version reads {FORMAT}")
-    data = read(folder / name)
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise ValueError(f"{folder / name} is damaged, or not of this archive: it has another check sum")
-    try:
+        spec = about["spec"]
         extra = {key: (tuple(shape), getattr(torch, dtype)) for key, (shape, dtype) in spec["extra"].items()}
         archive = Archive(from_spec(spec["tessellation"], device), spec["solution_dim"], extra, spec["outside"])
-        archive.load_state_dict({**about, "elites": safetensors.load(data)})
+        archive.load_state_dict({**about, "elites": elites})
     except DAMAGE as error:
         raise ValueError(f"{folder} does not describe one archive: {one_line(error)}") from error
     return archive
@@ -136,27 +111,3 @@ def field(data: "Mapping[str, Any] | pandas.DataFrame", name: str) -> np.ndarray
     if not columns:
         raise ValueError(f"the elites have no field {name!r}")
     return np.stack([np.asarray(data[column]) for column in columns], 1)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Put a whole file in the place of another: written aside, on the disk before it has its name."""
-    aside = path.with_name(path.name + UNFINISHED)
-    try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def read(path: Path) -> bytes:
-    if not path.exists():
-        raise FileNotFoundError(f"there is no {path}")
-    return path.read_bytes()
-
-
-def one_line(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
