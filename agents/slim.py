@@ -127,6 +127,18 @@ class Slim:
         after = {"skill": skill, "age": age, "number": torch.where(due, number + len(number), number)}
         return TensorDict(out, batch_size=timestep.batch_size), TensorDict(after, batch_size=carry.batch_size)
 
+    @torch.no_grad()
+    def answer(self, timestep: TensorDict, skill: Tensor) -> Tensor:
+        """Return the actions (N, A) by which skills (N, Z) answer a timestep (N,), without noise."""
+        return self.net(self.inputs(timestep["state"], skill))[0].clamp(-1, 1)
+
+    @torch.no_grad()
+    def toward(self, place: Tensor, goal: Tensor) -> Tensor:
+        """Return the skills (..., Z) that lead from places to goals (..., K); raise ValueError if nothing tells."""
+        if self.discovery is None:
+            raise ValueError(f"no reward among {', '.join(self.config.rewards)} tells where skills lead")
+        return self.discovery.objective.toward(place, goal)
+
     def inputs(self, state: Tensor, skill: Tensor) -> Tensor:
         """Return what the nets read (..., O + Z)."""
         return torch.cat([self.seen(state).clamp(-SEEN, SEEN), skill], -1)
