@@ -6,9 +6,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from world_models.nets import initialize
+from world_models.nets import SideBySide, initialize
 
 
 class SkillNets(nn.Module):
@@ -27,7 +26,7 @@ class SkillNets(nn.Module):
         own = hidden[shared:]
         last = nn.Linear([feat, *own][-1], actions)
         self.policy = nn.Sequential(*layers([feat, *own]), last)
-        self.critics = Ensemble(critics, [feat, *own, 1])
+        self.critics = SideBySide(critics, [feat, *own, 1])
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
         initialize(self)
         with torch.no_grad():
@@ -35,25 +34,7 @@ class SkillNets(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         feat = self.trunk(inputs)  # (K, F)
-        return self.policy(feat), self.critics(feat)
-
-
-class Ensemble(nn.Module):
-    """R perceptrons that read the same (K, F), each layer one batched product; values (K, R)."""
-
-    def __init__(self, members: int, sizes: Sequence[int]) -> None:
-        super().__init__()
-        self.weights = nn.ParameterList(torch.empty(members, i, o) for i, o in pairwise(sizes))
-        self.biases = nn.ParameterList(torch.zeros(members, 1, o) for o in sizes[1:])
-        for weight in self.weights:
-            for member in weight:
-                nn.init.orthogonal_(member)
-
-    def forward(self, feat: Tensor) -> Tensor:
-        x = feat.expand(len(self.weights[0]), *feat.shape)  # (R, K, F)
-        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, F.elu(x, inplace=True) if depth else x, weight)
-        return x.squeeze(-1).T  # (K, R)
+        return self.policy(feat), self.critics(feat).squeeze(-1).T
 
 
 def layers(sizes: Sequence[int]) -> nn.Sequential:

@@ -15,11 +15,11 @@ def make_ensemble() -> Ensemble:
 
 def test_members_are_separate_networks() -> None:
     ensemble, state, action = make_ensemble(), torch.randn(K, B, OBS), torch.randn(K, B, A)
-    for bias in ensemble.biases:
+    for bias in ensemble.nets.biases:
         nn.init.normal_(bias)
     for k, predicted in enumerate(ensemble(state, action)):
-        linear = [nn.Linear(*weight.shape[1:]) for weight in ensemble.weights]
-        for layer, weight, bias in zip(linear, ensemble.weights, ensemble.biases, strict=True):
+        linear = [nn.Linear(*weight.shape[1:]) for weight in ensemble.nets.weights]
+        for layer, weight, bias in zip(linear, ensemble.nets.weights, ensemble.nets.biases, strict=True):
             layer.weight.data, layer.bias.data = weight[k].T.contiguous(), bias[k, 0]
         net = nn.Sequential(linear[0], nn.ELU(), linear[1], nn.ELU(), linear[2])
         torch.testing.assert_close(predicted, net(torch.cat([state[k], action[k]], -1)))
@@ -62,4 +62,4 @@ def test_it_learns_a_linear_system_and_its_members_agree_where_they_have_seen_da
     assert errors.square().mean() < 0.02 * change.var()
     assert (reward - 2 * fresh[:, 0]).square().mean() < 0.08 and (readings[..., 0] - acted[:, 0]).square().mean() < 0.02
     far, _, _ = ensemble.step((fresh * 30).expand(K, B, OBS), acted.expand(K, B, A))
-    assert (far.std(0) / 30).mean() > 2 * after.std(0).mean()
+    assert far.std(0).mean() > 10 * after.std(0).mean()

@@ -6,11 +6,11 @@ ensemble of Chua et al., arXiv 1805.12114, whose members differ in their beginni
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from world_models.nets import SideBySide
 
 LEAST_STD = 1e-3  # of a number that hardly changes: our choice
 
@@ -27,18 +27,14 @@ class EnsembleConfig:
 
 
 class Ensemble(nn.Module):
-    """K members as stacked matrices, so that one product moves them all."""
+    """K members, side by side."""
 
     def __init__(self, state_dim: int, action_dim: int, readings: int, config: EnsembleConfig) -> None:
         """readings: further numbers that each step leads to and that are predicted beside the reward."""
         super().__init__()
         self.config, self.state_dim = config, state_dim
         sizes = [state_dim + action_dim, *[config.hidden] * config.layers, state_dim + 1 + readings]
-        self.weights = nn.ParameterList(
-            torch.stack([nn.init.orthogonal_(torch.empty(o, i)).T for _ in range(config.members)])
-            for i, o in pairwise(sizes)
-        )  # of (K, in, out)
-        self.biases = nn.ParameterList(torch.zeros(config.members, 1, o) for o in sizes[1:])  # of (K, 1, out)
+        self.nets = SideBySide(config.members, sizes)
         self.register_buffer("inputs", torch.stack([torch.zeros(sizes[0]), torch.ones(sizes[0])]))  # mean, std
         self.register_buffer("outputs", torch.stack([torch.zeros(sizes[-1]), torch.ones(sizes[-1])]))
 
@@ -54,10 +50,7 @@ class Ensemble(nn.Module):
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """Predict standardised targets (K, B, O + 1 + M) of states (K, B, O) and actions (K, B, A)."""
         mean, std = self.inputs
-        x = (torch.cat([state, action], -1) - mean) / std
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = F.elu(torch.baddbmm(bias, x, weight))  # (K, B, hidden)
-        return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+        return self.nets((torch.cat([state, action], -1) - mean) / std)
 
     def loss(self, state: Tensor, action: Tensor, target: Tensor) -> Tensor:
         """Return squared errors (K, B) of predictions from (K, B, O) and (K, B, A), in standard deviations."""

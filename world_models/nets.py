@@ -18,6 +18,27 @@ def mlp(inputs: int, outputs: int, hidden: int, layers: int = 2) -> nn.Sequentia
     return net
 
 
+class SideBySide(nn.Module):
+    """K perceptrons with hidden ELU layers, each layer one batched product.
+
+    They map inputs of their own (K, B, in), or the same (B, in), to (K, B, out).
+    """
+
+    def __init__(self, members: int, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.empty(members, i, o) for i, o in pairwise(sizes))
+        self.biases = nn.ParameterList(torch.zeros(members, 1, o) for o in sizes[1:])
+        for weight in self.weights:
+            for member in weight:
+                nn.init.orthogonal_(member)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        x = inputs.expand(len(self.weights[0]), *inputs.shape[-2:])
+        for depth, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x = torch.baddbmm(bias, F.elu(x, inplace=True) if depth else x, weight)
+        return x
+
+
 def initialize(module: nn.Module) -> None:
     """Set orthogonal weights and zero biases (our choice, as in DrQ).
 
