@@ -183,6 +183,16 @@ class BatchedEnv:
         return {name: self._engine.fields[name].clone() for name in poses_drawn(self.model)}
 
     @property
+    def coordinates(self) -> Tensor:
+        """A copy of the generalised coordinates (N, nq), from which the poses of all bodies follow."""
+        return self._engine.fields["qpos"].clone()
+
+    @property
+    def parameters(self) -> Mapping[str, Tensor]:
+        """Live views of what differs in the model between environments: (N, ...) or, where all share one, (...)."""
+        return self._engine.parameters
+
+    @property
     def context(self) -> Mapping[str, Tensor]:
         """Live views of the simulation's fields that the task reads, (N, ...)."""
         return self._engine.fields

@@ -4,8 +4,11 @@ import os
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # tests import dm_control's tasks, also where there is no OpenGL
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+from browser import Tab, browser
 
 torch.set_num_threads(1)  # small tensors are several times slower on two threads
 
@@ -16,3 +19,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="needs CUDA, and torch finds no device here"))
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """Give the tests of a file a browser's tab; they skip where there is no browser."""
+    with browser(tmp_path_factory.mktemp("browser")) as tab:
+        yield tab

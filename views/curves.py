@@ -46,6 +46,12 @@ class Run:
 
 def load_run(folder: Path, config: Config[Any]) -> Run:
     """Read the metrics of a run folder; raise FileNotFoundError or ValueError, in one line, if there are none."""
+    rows = read_rows(folder)
+    return Run(config, rows, random_return(folder / "evaluation.json", config.distraction))
+
+
+def read_rows(folder: Path) -> list[dict[str, float]]:
+    """Read the lines of a run's metrics that are whole; raise as `load_run` does."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         raise FileNotFoundError(f"the run {folder} has no metrics.jsonl")
@@ -59,7 +65,7 @@ def load_run(folder: Path, config: Config[Any]) -> Run:
             raise ValueError(f"{path} is damaged at line {number}: {error.msg}") from error
     if not rows:
         raise ValueError(f"the run {folder} has no metrics yet")
-    return Run(config, rows, random_return(folder / "evaluation.json", config.distraction))
+    return rows
 
 
 def random_return(path: Path, distraction: str) -> float | None:

@@ -1,0 +1,125 @@
+"""What a page shows of a run's archive: its cells and elites, how it filled, and the curves of its figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import archive_io
+from agents.archive import Archive
+from views.blocks import array
+from views.curves import Curve, read_rows
+from views.motions import Motion
+
+FOLDER = "archive"  # in a run's folder
+FRAMES = 60  # of an archive's history that a page holds, at most: our choice
+CURVES = {
+    "archive/qd_score": "QD score",
+    "archive/coverage": "coverage",
+    "archive/max": "best objective",
+    "archive/mean": "mean objective",
+    "reevaluated/qd_score": "QD score, elites evaluated anew",
+    "reevaluated/coverage": "coverage, elites evaluated anew",
+    "reevaluated/max": "best objective, evaluated anew",
+    "reevaluated/mean": "mean objective, evaluated anew",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An archive with all that a page tells of it.
+
+    measures  names of its axes (M)
+    frames    what it held earlier: rows offered by then, and the objectives (C,), -inf where there was no elite
+    curves    of its figures against environment steps, by the names that people read
+    """
+
+    name: str
+    archive: Archive
+    measures: tuple[str, ...]
+    frames: Sequence[tuple[int, Tensor]] = ()
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+    def data(self, motions: Sequence[Motion]) -> dict[str, Any]:
+        """Return a map of the page, in types that JSON has. motions: of the elites, by cell (n,)."""
+        elites, tessellation = self.archive.elites(), self.archive.tessellation
+        fields = {name: value.cpu().numpy() for name, value in elites.exclude("solution").items()}
+        if len(motions) != len(elites):
+            raise ValueError(f"{len(motions)} motions were recorded for {len(elites)} elites")
+        spec = tessellation.spec()
+        cells: dict[str, Any] = {"kind": spec["kind"]}
+        cells |= (
+            {"dims": spec["dims"]} if spec["kind"] == "grid" else {"centroids": array(spec["centroids"], "float32")}
+        )
+        sides = zip(self.measures, tessellation.low.tolist(), tessellation.high.tolist(), strict=True)
+        return {
+            "name": self.name,
+            "axes": [{"name": name.replace("_", " "), "low": low, "high": high} for name, low, high in sides],
+            "tessellation": cells,
+            "cells": self.archive.cells,
+            "points": {
+                "cell": array(fields["cell"], "int32"),
+                "value": array(fields["objective"], "float32"),
+                "spread": array(fields["objective_std"], "float32"),
+                "measures": array(fields["measures"], "float32"),
+                "evaluations": array(fields["evaluations"], "int32"),
+                "serial": array(fields["serial"], "int32"),
+            },
+            "motions": [motion.data() for motion in motions],
+            "history": [{"at": at, "values": array(finite_or_nan(values), "float32")} for at, values in self.frames],
+            "curves": {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()},
+        }
+
+
+def load(run: Path, measures: Sequence[str], name: str = "") -> Shown:
+    """Read what a run's folder tells of its archive.
+
+    Raises FileNotFoundError or ValueError, in one line, for what is missing or damaged, and for an empty archive.
+    """
+    folder = run / FOLDER
+    archive = archive_io.load(folder)
+    if not archive.occupied.any():
+        raise ValueError(f"the archive {folder} holds no elite yet")
+    if len(measures) != archive.measure_dim:
+        raise ValueError(f"the archive {folder} has {archive.measure_dim} measures, its run {len(measures)}")
+    rows = read_rows(run)
+    curves = {title: curve(rows, metric) for metric, title in CURVES.items()}
+    told = {title: found for title, found in curves.items() if len(found[0])}
+    return Shown(name, archive, tuple(measures), frames_of(archive), told)
+
+
+def curve(rows: Sequence[dict[str, float]], metric: str) -> Curve:
+    """Return at which steps a metric was written, and its finite values."""
+    found = [(row["step"], row[metric]) for row in rows if np.isfinite(row.get(metric, np.nan))]
+    steps, values = zip(*found, strict=True) if found else ((), ())
+    return np.array(steps), np.array(values)
+
+
+def frames_of(archive: Archive) -> list[tuple[int, Tensor]]:
+    """Tell from the elites alone how an archive filled: who is there now, came when it was offered."""
+    elites = archive.elites()
+    frames = []
+    for at in np.unique(np.linspace(0, archive.offered, FRAMES + 1).round().astype(int))[1:].tolist():
+        values = torch.full((archive.cells,), -torch.inf)
+        there = elites["serial"] < at
+        values[elites["cell"][there].cpu()] = elites["objective"][there].float().cpu()
+        frames.append((at, values))
+    return frames
+
+
+def finite_or_nan(values: Tensor) -> np.ndarray:
+    return torch.where(values.isfinite(), values, torch.nan).numpy()
+
+
+def summary(shown: Shown, motions: Sequence[Motion]) -> str:
+    """Say in a line what a page shows of an archive, and how much of it luck was."""
+    archived = shown.archive.elites()["objective"].mean()
+    played = np.mean([motion.total for motion in motions])
+    return (
+        f"{shown.name}: {len(motions)} elites of {shown.archive.cells} cells; "
+        f"mean objective {archived:.4g} in the archive, {played:.4g} as played"
+    )
