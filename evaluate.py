@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
-from agents.agent import Examinable, Policy
+from agents.agent import Assessable, Examinable, Policy
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
 from agents.examination import diagnose, examined
@@ -136,7 +136,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
             "film": film(command, config, policy) if command.film and name == "agent" else None,
             "page": page_of(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
-            "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs),
+            "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs)
+            | assess(command, config, policy),
         }
     envs.close()
 
@@ -188,6 +189,16 @@ def examine(command: Command, config: Config[Any], policy: Policy, envs: Batched
     with torch.random.fork_rng():
         torch.manual_seed(command.seed)
         return {name: value.item() for name, value in policy.examine(replay).items()}
+
+
+def assess(command: Command, config: Config[Any], policy: Policy) -> dict[str, float]:
+    """Let an agent that found more than one policy play all of it, in fresh episodes."""
+    if not isinstance(policy, Assessable):
+        return {}
+    envs = make_envs(config, num_envs=command.episodes, seed=command.seed, video_split="held_out")
+    found = {name: value.item() for name, value in policy.assess(envs).items()}
+    envs.close()
+    return found
 
 
 def film(command: Command, config: Config[Any], policy: Policy) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import envs as environments
 from agents import checkpoint
-from agents.agent import Agent, Examinable, policies_of
+from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
 from agents.command_line import default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
 from agents.evaluation import evaluate
@@ -146,13 +146,19 @@ class Trainer:
             if self.config.diagnostics and isinstance(policy, Examinable):
                 self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
                 found |= examined(policy, self.held_out, self.seen, thorough=False)
+            if isinstance(policy, Assessable):
+                self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+                found |= policy.assess(self.held_out)
             metrics |= {name + metric: value for metric, value in found.items()}
         return metrics
 
     def save(self, folder: str = "checkpoints") -> Path:
-        """Write a checkpoint, unless a loss is not finite."""
+        """Write a checkpoint, and before it what other programs read, unless a loss is not finite."""
         if folder == "checkpoints":
             self.logger.check(self.step)
+            for name, policy in policies_of(self.agent).items():
+                if isinstance(policy, Exportable):
+                    policy.export(self.run / name)
         state = {
             "step": self.step,
             "timestep": self.timestep.to_dict(),

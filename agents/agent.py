@@ -1,11 +1,15 @@
 """What the trainer and the evaluation need from an agent, and nothing else."""
 
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tensordict import TensorDict
 from torch import Tensor
 
 from agents.replay import ReplayBuffer
+
+if TYPE_CHECKING:
+    from agents.evaluation import Environments
 
 
 class Policy(Protocol):
@@ -62,4 +66,22 @@ class Examinable(Protocol):
 
     def represent(self, rows: TensorDict) -> dict[str, Tensor]:
         """Return what is made of rows (B, T): codes (B, T, ...) by name, among them `stoch`."""
+        ...
+
+
+@runtime_checkable
+class Assessable(Protocol):
+    """An agent that found more than the one policy by which it acts greedily."""
+
+    def assess(self, envs: "Environments") -> dict[str, Tensor]:
+        """Play all that was found in environments in which nothing was learned; return 0-dim metrics."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """An agent whose findings other programs read."""
+
+    def export(self, folder: Path) -> None:
+        """Write them into a folder, in the place of what an earlier call wrote there."""
         ...

@@ -82,6 +82,11 @@ class Archive:
         """Mean objective of the elite in each cell (C,), -inf where there is none."""
         return self._elites.objective[:-1]
 
+    @property
+    def serial(self) -> Tensor:
+        """Which of the rows offered the elite in each cell was (C,) int64, from 0; -1 where there is none."""
+        return self._elites.serial[:-1].where(self.occupied, -1)
+
     @torch.no_grad()
     def add(self, solution: Tensor, objective: Tensor, measures: Tensor, **extra: Tensor) -> Added:
         """Offer solutions (B, P) with what their evaluation gave: objective (B,) and measures (B, M).
@@ -188,6 +193,11 @@ class Archive:
         evaluations = self._elites.evaluations[:-1].where(self.occupied, self._never)  # (C,)
         order = evaluations.argsort(stable=True)[:count]
         return self._elites.read(order.where(self.occupied[order], self._no_cell))
+
+    def best(self) -> TensorDict:
+        """Return the elite (1,) with the highest mean objective, in the lowest cell of equals; cell C if none is."""
+        cell = self.objective.argmax(0, keepdim=True)  # (1,)
+        return self._elites.read(cell.where(self.occupied[cell], self._no_cell))
 
     def elites(self) -> TensorDict:
         """Return all elites, by cell. Makes the host wait, to know how many there are."""

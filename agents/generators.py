@@ -14,6 +14,11 @@ def seed_generators(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def own_generator(device: torch.device | str) -> torch.Generator:
+    """Return a generator on a device, whose seed is the global generator's next number."""
+    return torch.Generator(device).manual_seed(int(torch.randint(2**62, ())))
+
+
 def generators_state() -> dict[str, Any]:
     """Return their states in types that `torch.load(weights_only=True)` reads."""
     name, keys, *rest = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state(legacy=True))

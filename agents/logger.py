@@ -74,8 +74,8 @@ class Logger:
     def write(self, step: int) -> None:
         """Write averages since the last call; raise FloatingPointError, with its name, if a loss is not finite."""
         values = self.read()
-        self.measure_speed(step)
-        speeds = {"speed/env_steps": self.env_rate, "speed/updates": self.update_rate, "speed/minutes": self.minutes()}
+        rates = self.measure_speed(step)
+        speeds = {f"speed/{name}": rate for name, rate in rates.items()} | {"speed/minutes": self.minutes()}
         self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
@@ -112,12 +112,15 @@ class Logger:
         """Return minutes spent on this run by all the processes that worked on it."""
         return (self.seconds + time.monotonic() - self.started) / 60
 
-    def measure_speed(self, step: int) -> None:
+    def measure_speed(self, step: int) -> dict[str, float]:
+        """Return environment steps, episodes that ended and updates, each a second since the last write."""
         now = time.monotonic()
         elapsed = max(now - self.written_at, 1e-9)
         self.env_rate = (step - self.written_step) / elapsed
         self.update_rate = self.updates / elapsed
         self.written_at, self.written_step, self.updates = now, step, 0
+        episodes = self.finished[1].item() / elapsed
+        return {"env_steps": self.env_rate, "episodes": episodes, "updates": self.update_rate}
 
     def progress(self, step: int) -> None:
         """Repaint a terminal's progress line, at most once a second."""

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from agents import presets, skill_presets
+from agents import archive_presets, presets, skill_presets
 from agents.agent import Agent
 from agents.config import Config, nearest
 from agents.infopower import InfoPower, InfoPowerConfig
+from agents.map_elites import MapElites, MapElitesConfig
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
 from agents.slim import Slim, SlimConfig
 
 AGENTS: dict[str, Config[Any]] = {
     **presets.IMAGINATION,
+    **archive_presets.ARCHIVES,
     **skill_presets.SKILLS,
     "sb3-ppo": Config(
         "sb3-ppo", SB3PPOConfig(), observation="state", train_ratio=1 / 4096, prefill=0, replay_size=16_384
@@ -21,12 +23,14 @@ AGENTS: dict[str, Config[Any]] = {
 }
 CLASSES: dict[type, Callable[..., Agent]] = {
     InfoPowerConfig: InfoPower,
+    MapElitesConfig: MapElites,
     SB3PPOConfig: SB3PPO,
     SB3SACConfig: SB3SAC,
     SlimConfig: Slim,
 }
 ABOUT = {
     **presets.ABOUT,
+    **archive_presets.ABOUT,
     **skill_presets.ABOUT,
     "sb3-ppo": "stable-baselines3's PPO from states: a model-free baseline.",
     "sb3-sac": "stable-baselines3's SAC from states: a model-free baseline.",

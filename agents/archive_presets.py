@@ -1,0 +1,68 @@
+"""Settings of the agents that fill archives: policies of published size for one GPU, and small ones.
+
+They see states and act in as many environments as solutions are played at once. An evaluation is an episode:
+`--time-limit` control steps.
+"""
+
+from typing import Any
+
+from agents.archive_config import ArchiveConfig
+from agents.config import Config
+from agents.map_elites import MapElitesConfig
+
+FEET = ("back_foot_contact", "front_foot_contact")
+GRID = ArchiveConfig(grid=(32, 32))
+SMALL: dict[str, Any] = {"archive": GRID, "hidden": (64, 64)}
+
+
+def large(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_size: int = 2**20) -> Config[Any]:
+    """Return settings for one GPU: a million evaluations of a thousand steps."""
+    return Config(
+        name,
+        agent,
+        task="cheetah_run",
+        observation="state",
+        measures=FEET,
+        action_repeat=1,
+        num_envs=1024,
+        steps=1_000_000_000,
+        train_ratio=train_ratio,
+        prefill=prefill,
+        replay_size=replay_size,
+        eval_every=100_000_000,
+        eval_episodes=1024,
+        log_every=10_000_000,
+        checkpoint_every=100_000_000,
+    )
+
+
+def small(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_size: int = 500_000) -> Config[Any]:
+    """Return settings for two processor cores: twenty thousand evaluations of 250 steps."""
+    return Config(
+        name,
+        agent,
+        task="cheetah_run",
+        observation="state",
+        measures=FEET,
+        action_repeat=1,
+        num_envs=64,
+        time_limit=250,
+        steps=5_000_000,
+        train_ratio=train_ratio,
+        prefill=prefill,
+        replay_size=replay_size,
+        eval_every=1_000_000,
+        eval_episodes=64,
+        log_every=100_000,
+        checkpoint_every=1_000_000,
+    )
+
+
+ARCHIVES: dict[str, Config[Any]] = {
+    "map-elites": large("map-elites", MapElitesConfig(), 1 / 2**20, replay_size=2**16),
+    "map-elites-small": small("map-elites-small", MapElitesConfig(**SMALL), 1 / 2**14, replay_size=2**12),
+}
+ABOUT = {
+    "map-elites": "MAP-Elites: an archive of policies that differ in an episode's measures. Published sizes, one GPU.",
+    "map-elites-small": "MAP-Elites for two processor cores: 20,000 evaluations of 250 steps in minutes.",
+}

@@ -1,0 +1,162 @@
+"""The loop of MAP-Elites (arXiv 1504.04909) as something that acts: play, judge, keep, choose, vary, play.
+
+Each environment plays one solution for a whole episode. When the episode ends, its return and its measures are offered
+to the archive, or taken in if an elite was played again; with the next first row comes the next solution. So
+environments whose episodes end at different times need not wait for each other, and where they end together a round of
+them is a generation of N.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from agents import archive_io, history, outcomes
+from agents.archive import Archive
+from agents.elites import Extra
+from agents.emitters import Emitted, Emitters
+from agents.evaluation import Environments
+from agents.history import History
+from agents.reevaluation import Reevaluation, figures, reported
+from agents.solutions import Perceptrons
+
+EXTRA: Extra = {"emitter": ((), torch.int64)}  # of an elite: which emitter made it
+FOLDER = "archive"  # in a run's folder
+
+
+class Illumination:
+    """Fill an archive with what emitters make, one solution an environment and episode."""
+
+    def __init__(
+        self,
+        perceptrons: Perceptrons,
+        archive: Archive,
+        emitters: Emitters,
+        reevaluation: Reevaluation,
+        frames: History,
+        seen: str = "state",
+        notice: Callable[[Tensor, Tensor], None] = lambda episode, measures: None,
+    ) -> None:
+        """seen: which observation solutions read. notice: is told episodes (n,) that ended and their measures (n, M).
+
+        Episodes are numbered from 1, whatever they play.
+        """
+        self.perceptrons, self.archive, self.emitters, self.seen = perceptrons, archive, emitters, seen
+        self.reevaluation, self.frames, self.notice = reevaluation, frames, notice
+        self.episodes = 0  # that were begun
+        self._metrics: dict[str, Tensor] | None = None  # none after something has changed
+
+    def initial_carry(self, num_envs: int) -> TensorDict:
+        """Return what is known of each environment's episode (N,) before any has begun."""
+        device, cells = self.archive.device, self.archive.cells
+        number = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        playing = {
+            "solution": torch.zeros(num_envs, self.archive.solution_dim, device=device),  # (N, P)
+            "target": torch.full((num_envs, self.archive.measure_dim), torch.inf, device=device),  # (N, M)
+            "emitter": number.clone(),
+            "cell": torch.full_like(number, cells),  # of the elite that is played again; C for a new solution
+            "serial": number.clone(),
+            "episode": number,
+        }
+        return TensorDict({**playing, **outcomes.nothing_yet(num_envs, device)}, batch_size=[num_envs], device=device)
+
+    @torch.no_grad()
+    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
+        """Answer a timestep (N,): every row by its solution, or all by the best elite. Asks the device who begins."""
+        observation = timestep[self.seen]
+        if not explore:
+            best = self.archive.best()["solution"].expand(len(observation), -1)  # (N, P)
+            return self._answer(best, observation), carry
+        carry = carry.clone(recurse=False).update(outcomes.follow(timestep, carry))
+        if timestep["is_last"].any():
+            self._judge(timestep, carry)
+        if timestep["is_first"].any():
+            self._begin(timestep["is_first"].nonzero().squeeze(1), carry)
+        return self._answer(carry["solution"], observation), carry
+
+    def _answer(self, solutions: Tensor, observation: Tensor) -> TensorDict:
+        action = self.perceptrons(solutions, observation)  # (N, A)
+        return TensorDict({"action": action}, batch_size=[len(action)], device=action.device)
+
+    def _judge(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Tell the archive what became of the episodes that end here."""
+        rows, objective, measures = outcomes.ended(timestep, carry)  # (n,), (n,), (n, M)
+        playing = carry[rows]
+        self.notice(playing["episode"], measures)
+        new = playing["cell"] == self.archive.cells  # (n,)
+        if new.any():
+            fresh = playing[new]
+            added = self.archive.add(fresh["solution"], objective[new], measures[new], emitter=fresh["emitter"])
+            self.emitters.evaluated(fresh["emitter"], added.kept)
+        if not new.all():
+            self.archive.reevaluate(playing[~new], objective[~new], measures[~new])
+        self.frames.record(self.archive)
+        self._metrics = None
+
+    def _begin(self, rows: Tensor, carry: TensorDict) -> None:
+        """Give the episodes that begin in rows (n,) what they play: elites again, and new solutions."""
+        again = self.reevaluation.draw(len(rows))  # (k,)
+        made, emitter = self._make(len(rows) - len(again))
+        count, device = len(rows) - len(again), rows.device
+        none = torch.full((len(again), made.target.shape[1]), torch.inf, device=device)
+        numbers = torch.arange(self.episodes + 1, self.episodes + 1 + len(rows), device=device)
+        self.episodes += len(rows)
+        given = {
+            "solution": torch.cat([again["solution"], made.solution]),
+            "target": torch.cat([none, made.target]),
+            "emitter": torch.cat([again["emitter"], emitter]),
+            "cell": torch.cat([again["cell"], torch.full((count,), self.archive.cells, device=device)]),
+            "serial": torch.cat([again["serial"], torch.zeros(count, dtype=torch.int64, device=device)]),
+            "episode": numbers,
+        }
+        for key, value in given.items():
+            carry[key] = carry[key].index_copy(0, rows, value)
+
+    def _make(self, count: int) -> tuple[Emitted, Tensor]:
+        if count:
+            return self.emitters.emit(count)
+        device, dims = self.archive.device, (self.archive.solution_dim, self.archive.measure_dim)
+        nothing = Emitted(*(torch.zeros(0, dim, device=device) for dim in dims))
+        return nothing, torch.zeros(0, dtype=torch.int64, device=device)
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return the archive's figures and the emitters'."""
+        if self._metrics is None:
+            stats = self.archive.stats()
+            extra = ("elites", "evaluations_mean", "reevaluated", "not_finite", "outside")
+            self._metrics = figures(self.archive, "archive") | {
+                f"archive/{name}": torch.nan_to_num(stats[name].float()) for name in extra
+            }
+            self._metrics |= self.emitters.metrics()
+        return self._metrics
+
+    def assess(self, envs: Environments) -> dict[str, Tensor]:
+        """Play every elite for one fresh episode; return the figures of the archive that this gives."""
+        return figures(reported(self.archive, self.perceptrons, envs, self.seen), "reevaluated")
+
+    def export(self, folder: Path) -> None:
+        """Write the archive and its history into a run's folder."""
+        archive_io.save(self.archive, folder / FOLDER)
+        history.save(self.frames, self.archive, folder / FOLDER)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return archive, history, and what is owed to whom."""
+        return {
+            "archive": self.archive.state_dict(),
+            "emitters": self.emitters.state_dict(),
+            "reevaluation": self.reevaluation.state_dict(),
+            "frames": self.frames.state_dict(),
+            "episodes": self.episodes,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.archive.load_state_dict(state_dict["archive"])
+        self.emitters.load_state_dict(state_dict["emitters"])
+        self.reevaluation.load_state_dict(state_dict["reevaluation"])
+        self.frames.load_state_dict(state_dict["frames"])
+        self.episodes = state_dict["episodes"]
+        self._metrics = None

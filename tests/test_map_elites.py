@@ -1,0 +1,176 @@
+"""Agents that fill archives: what they play and keep, runs that are interrupted, files, and one line for mistakes."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scripted import LENGTHS, Scripted
+from tiny import differing, metrics
+
+import evaluate
+import train
+from agents import archive_io, history
+from agents.archive_config import ArchiveConfig
+from agents.map_elites import MapElites, MapElitesConfig
+from agents.registry import CLASSES
+from agents.spaces import Spaces
+
+SCENE = "--num-envs 3 --time-limit 7 --eval-episodes 2 --eval-every 84 --log-every 42 --checkpoint-every 84 --threads 1"
+ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.initial 5 --agent.archive.history-every 2"
+MEASURES = "--measures torso_speed torso_turn --agent.archive.ranges .1 .6 -.1 .1"
+LEARNING = {"map-elites-small": "--train-ratio .2"}
+SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
+CONFIG = MapElitesConfig(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),), history_every=1), (5,), initial=4)
+
+
+def arguments(name: str, run: Path, *more: Any, steps: int = 420) -> list[str]:
+    line = [name, "--run", str(run), "--steps", str(steps), "--device", "cpu"]
+    return [*line, *SCENE.split(), *ARCHIVE.split(), *LEARNING[name].split(), *map(str, more)]
+
+
+def test_each_environment_plays_one_solution_an_episode() -> None:
+    """Environment n always earns the same, in a cell of its own: the first solution that it played stays there."""
+    torch.manual_seed(0)
+    agent, envs = MapElites(SPACES, CONFIG), Scripted(measures=True)
+    timestep, carry = envs.reset(), agent.initial_carry(3)
+    played: list[list[torch.Tensor]] = [[], [], []]
+    for _ in range(24):
+        before = carry["solution"]
+        out, carry = agent.act(timestep, carry)
+        for n in range(3):
+            if timestep["is_first"][n]:
+                played[n].append(carry["solution"][n])
+            else:
+                assert torch.equal(carry["solution"][n], before[n])
+            expected = agent.perceptrons(carry["solution"][n : n + 1], timestep["state"][n : n + 1])
+            torch.testing.assert_close(out["action"][n : n + 1], expected)
+        timestep = envs.step(out["action"])
+    elites = agent.archive.elites()
+    assert elites["cell"].tolist() == list(LENGTHS)
+    assert elites["objective"].tolist() == [3, 36, 115]
+    assert torch.equal(elites["solution"], torch.stack([solutions[0] for solutions in played]))
+    assert elites["evaluations"].sum() > 3  # some were played again
+    assert len(torch.cat([torch.stack(solutions) for solutions in played]).unique(dim=0)) > agent.archive.offered - 3
+    found = agent.update(None)  # type: ignore[arg-type]
+    assert found["archive/qd_score"] == 154 and found["archive/coverage"] == pytest.approx(3 / 7)
+    assert found["archive/max"] == 115 and found["archive/mean"] == pytest.approx(154 / 3)
+    assert found["emitter/random/evaluations"] + found["emitter/iso_line/evaluations"] == agent.archive.offered
+    assert found["emitter/iso_line/evaluations"] > 0
+
+
+def test_the_best_elite_acts_for_evaluations_and_all_are_assessed() -> None:
+    torch.manual_seed(0)
+    agent, envs = MapElites(SPACES, CONFIG), Scripted(measures=True)
+    timestep, carry = envs.reset(), agent.initial_carry(3)
+    for _ in range(12):
+        out, carry = agent.act(timestep, carry)
+        timestep = envs.step(out["action"])
+    best = agent.archive.elites()["solution"][-1:].expand(3, -1)  # of 115
+    out, after = agent.act(timestep, carry, explore=False)
+    assert torch.equal(out["action"], agent.perceptrons(best, timestep["state"])) and after is carry
+    before = agent.archive.stats()
+    found = agent.assess(Scripted(measures=True))
+    assert found["reevaluated/qd_score"] == 154 and found["reevaluated/coverage"] == pytest.approx(3 / 7)
+    assert all(
+        torch.equal(value, torch.as_tensor(before[key]))
+        for key, value in agent.archive.stats().items()
+        if key != "not_finite"
+    )
+
+
+@pytest.fixture(scope="module", params=LEARNING)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Return the name of an agent, and an uninterrupted run of it."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train.main(arguments(request.param, run, *MEASURES.split()))
+    return request.param, run
+
+
+def test_an_interrupted_run_ends_as_the_uninterrupted_one(
+    whole: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, reference = whole
+    run = tmp_path / "run"
+    cls: Any = CLASSES[type(train.load_config(reference).agent)]
+    act, calls = cls.act, 0
+
+    def interrupting(self: Any, timestep: Any, carry: Any, explore: bool = True) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls % 61 == 0:
+            signal.raise_signal(signal.SIGINT)
+        return act(self, timestep, carry, explore)
+
+    monkeypatch.setattr(cls, "act", interrupting)
+    words, stops = arguments(name, run, *MEASURES.split()), 0
+    while True:
+        try:
+            train.main(words)
+            break
+        except SystemExit as stop:
+            assert stop.code == 128 + signal.SIGINT
+            words, stops = [name, "--run", str(run), "--resume"], stops + 1
+    assert stops >= 2
+    assert differing(run, reference) == []
+
+
+def test_a_run_has_its_archive_and_history_on_disk(whole: tuple[str, Path]) -> None:
+    _, run = whole
+    config = train.load_config(run)
+    agent, _ = train.load_agent(run, config, train.make_envs(config))
+    archive, frames = archive_io.load(run / "archive"), history.load(run / "archive")
+    elites = archive.elites()
+    assert len(elites) > 1 and elites["solution"].shape[1] == agent.perceptrons.solution_dim  # type: ignore[attr-defined]
+    kept = agent.archive.elites()  # type: ignore[attr-defined]
+    assert all(
+        torch.equal(elites[name], kept[name]) for name in ("cell", "solution", "objective", "measures", "emitter")
+    )
+    serial, objective = frames.at(len(frames) - 1)
+    assert torch.equal(serial, archive.serial) and torch.equal(objective, archive.objective)
+    last = metrics(run)[-1]
+    assert last["archive/elites"] == len(elites) and last["archive/qd_score"] == pytest.approx(
+        float(elites["objective"].sum())
+    )
+    assert 0 < last["reevaluated/coverage"] <= last["archive/coverage"]
+
+
+def test_evaluating_a_run_plays_its_best_and_all_its_elites(
+    whole: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main([str(whole[1]), "--episodes", "2", "--device", "cpu"])
+    printed = capsys.readouterr().out
+    assert "none                  agent " in printed and "reevaluated/qd_score" in printed
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("--measures", "an archive needs measures: name them with --measures"),
+        ("--measures back_foot_contcat", "'back_foot_contcat': did you mean 'back_foot_contact'?"),
+        (
+            "--measures displacement_x",
+            "nothing bounds displacement_x: give --agent.archive.ranges LOW HIGH for each of",
+        ),
+        ("--agent.archive.ranges 0 1", "--agent.archive.ranges: 1 given for 2: back_foot_contact, front_foot_contact"),
+        ("--agent.archive.ranges 0 1 1 0", "must go up from a finite number to another, got (1.0, 0.0)"),
+        ("--agent.archive.grid 5", "--agent.archive.grid needs 2 numbers of at least 1, not [5]"),
+        ("--agent.archive.grid --agent.archive.cells 1", "--agent.archive.cells must be at least 2, not 1"),
+        ("--agent.archive.cells -3", "--agent.archive.cells must be at least 0, not -3"),
+        ("--agent.archive.history-every 0", "--agent.archive.history-every must be at least 1, not 0"),
+        ("--agent.initial 0", "--agent.initial must be at least 1, not 0"),
+        ("--agent.hidden 5 0", "--agent.hidden must be at least 1, not 5 0"),
+        ("--agent.iso -1", "--agent.iso must be at least 0, not -1.0"),
+        ("--agent.reevaluate 1", "must lie in [0, 1), not 1.0"),
+        ("--observation pixels", "policies of an archive see states: take --observation state"),
+    ],
+)
+def test_mistakes_are_answered_in_one_line(
+    more: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments("map-elites-small", tmp_path / "run", *more.split()))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and line in error and error.startswith("error: ") and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
