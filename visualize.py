@@ -8,24 +8,31 @@ from typing import Annotated
 
 import tyro
 
+import envs as environments
 from agents import checkpoint
 from agents.run_folder import load_config
 from agents.slim import Slim, SlimConfig
+from agents.solutions import Perceptrons, Players
 from train import load_agent, make_envs
-from views import curves, skills
+from views import archive_page, archives, curves, motions, skills
 
 
 @dataclass(frozen=True)
 class Command:
     """Draw learning curves: all metrics of one run, or the returns of several, one line for each variant.
 
-    Of one run that learned skills, also plays them: skills.png, skills.gif and skills.json.
+    Of one run that learned skills, also plays them: skills.png, skills.gif and skills.json. Of one that filled an
+    archive, also plays every elite: archive.html, a page that opens in a browser without a network.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders. Runs that differ in the seed alone make one line, their mean, in a band from least to most."""
     out: Path | None = None
     """PNG to write. Default: curves.png in the run; needed for several runs."""
+    other: Annotated[Path | None, tyro.conf.arg(name="with")] = None
+    """Another run of the same task, whose archive the page shows beside the first's."""
+    seconds: float = 0.0
+    """How much of each elite's episode the page replays, from the start; 0 replays all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,10 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("name at least one run folder")
         if len(command.runs) > 1 and command.out is None:
             raise ValueError("several runs need a file to write: --out curves.png")
+        check(command)
         runs = [curves.load_run(folder, load_config(folder)) for folder in command.runs]
         path = command.out or command.runs[0] / "curves.png"
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_returns(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
+        page = write_page(command) if len(runs) == 1 and archives.has_archive(command.runs[0]) else None
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -47,6 +56,47 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")
     print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json beside the run' if found else ''}")
+    if page is not None:
+        print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
+
+
+def check(command: Command) -> None:
+    """Raise ValueError for options of a page that cannot be."""
+    if command.seconds < 0:
+        raise ValueError(f"--seconds must be at least 0, not {command.seconds}")
+    if command.other is None:
+        return
+    if len(command.runs) > 1:
+        raise ValueError("--with OTHER shows two archives: name one run before it")
+    tasks = []
+    for run in (command.runs[0], command.other):
+        tasks.append(load_config(run).task)
+        if not archives.has_archive(run):
+            raise ValueError(f"the run {run} has no archive that --with could show")
+    if tasks[0] != tasks[1]:
+        raise ValueError(f"--with shows two archives of one task, not of {tasks[0]} and {tasks[1]}")
+
+
+def write_page(command: Command) -> Path:
+    """Play the elites of a run's archive, and of another's, and write the page that shows them; return its path."""
+    parts = [play_elites(run, command.seconds) for run in (command.runs[0], command.other) if run is not None]
+    config, path = load_config(command.runs[0]), command.runs[0] / "archive.html"
+    about = "; ".join(archives.summary(*part) for part in parts)
+    model = environments.make(config.task).model
+    archive_page.write(path, f"Elites of {config.task}", about, "return", model, parts)
+    return path
+
+
+def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions.Motion]]:
+    """Read the archive of a run and play each elite once, from a start that training has not seen."""
+    config = load_config(run)
+    shown = archives.load(run, config.measures, run.name)
+    solutions = shown.archive.elites()["solution"]
+    envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
+    perceptrons = Perceptrons(envs.observation_shapes["state"][0], envs.action_dim, config.agent.hidden)
+    played = motions.record(Players(perceptrons, solutions.to(envs.device)), envs, seconds)
+    envs.close()
+    return shown, played
 
 
 def draw_skills(folder: Path, run: curves.Run) -> dict[str, float]:

@@ -46,7 +46,7 @@ def shown(name: str, tessellation: Tessellation, seed: int) -> tuple[archives.Sh
     archive, perceptrons = filled(tessellation, seed)
     solutions = archive.elites()["solution"]
     played = motions.record(Players(perceptrons, solutions), environments(len(solutions), seed + 1))
-    return archives.Shown(name, archive, MEASURES, archives.frames_of(archive), CURVES), played
+    return archives.Shown(name, archive, MEASURES, archives.arrivals(archive), CURVES), played
 
 
 def write(path: Path, *parts: tuple[archives.Shown, list[motions.Motion]]) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import mujoco
 
-from agents.archive_io import replace
+from agents.tensor_folder import replace
 from views import kinematics
 from views.archives import Shown
 from views.motions import Motion

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import archive_io
+from agents import archive_io, history
 from agents.archive import Archive
+from agents.archive_io import DESCRIPTION
+from agents.illumination import FOLDER
+from agents.tensor_folder import DAMAGE, one_line
 from views.blocks import array
 from views.curves import Curve, read_rows
 from views.motions import Motion
 
-FOLDER = "archive"  # in a run's folder
 FRAMES = 60  # of an archive's history that a page holds, at most: our choice
 CURVES = {
     "archive/qd_score": "QD score",
@@ -75,6 +77,11 @@ class Shown:
         }
 
 
+def has_archive(run: Path) -> bool:
+    """Say whether a run has written an archive."""
+    return (run / FOLDER / DESCRIPTION).exists()
+
+
 def load(run: Path, measures: Sequence[str], name: str = "") -> Shown:
     """Read what a run's folder tells of its archive.
 
@@ -89,7 +96,7 @@ def load(run: Path, measures: Sequence[str], name: str = "") -> Shown:
     rows = read_rows(run)
     curves = {title: curve(rows, metric) for metric, title in CURVES.items()}
     told = {title: found for title, found in curves.items() if len(found[0])}
-    return Shown(name, archive, tuple(measures), frames_of(archive), told)
+    return Shown(name, archive, tuple(measures), frames_of(archive, folder), told)
 
 
 def curve(rows: Sequence[dict[str, float]], metric: str) -> Curve:
@@ -99,8 +106,26 @@ def curve(rows: Sequence[dict[str, float]], metric: str) -> Curve:
     return np.array(steps), np.array(values)
 
 
-def frames_of(archive: Archive) -> list[tuple[int, Tensor]]:
-    """Tell from the elites alone how an archive filled: who is there now, came when it was offered."""
+def frames_of(archive: Archive, folder: Path) -> list[tuple[int, Tensor]]:
+    """Return what an archive held earlier, by its history in the same folder; at most `FRAMES` times, the last is now.
+
+    Without a history, who is there now tells it: each elite came when it was offered.
+    """
+    if not (folder / history.FILE).exists():
+        return arrivals(archive)
+    try:
+        recorded = history.load(folder)
+        chosen = np.unique(np.linspace(0, len(recorded) - 1, FRAMES).round().astype(int)).tolist()
+        frames = [(recorded.evaluations[frame], recorded.at(frame)[1]) for frame in chosen]
+    except DAMAGE as error:
+        raise ValueError(f"{folder / history.FILE} is damaged: {one_line(error)}") from error
+    if recorded.cells != archive.cells:
+        raise ValueError(f"{folder / history.FILE} is of {recorded.cells} cells, the archive of {archive.cells}")
+    return frames
+
+
+def arrivals(archive: Archive) -> list[tuple[int, Tensor]]:
+    """Tell from the elites alone how an archive filled."""
     elites = archive.elites()
     frames = []
     for at in np.unique(np.linspace(0, archive.offered, FRAMES + 1).round().astype(int))[1:].tolist():
