@@ -1,12 +1,13 @@
 """What solutions do, as a page replays it: coordinates of whole episodes, in 16 bits, and where things lie in each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import mujoco
 import numpy as np
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from agents.agent import Policy
@@ -44,11 +45,14 @@ class Motion:
         return {**packed(self.coordinates), **told}
 
 
-def record(policy: Policy, envs: BatchedEnv, seconds: float = 0.0) -> list[Motion]:
+def record(
+    policy: Policy, envs: BatchedEnv, seconds: float = 0.0, watch: Callable[[TensorDict], object] | None = None
+) -> list[Motion]:
     """Let a policy play one episode in each environment, all together; return what each showed (N,).
 
     Environment n stands for whatever the policy plays there: an elite, a skill. The policy does not explore.
     seconds: of each episode to record, from the start; 0 records all. Totals and measures are those of the whole.
+    watch: sees every timestep (N,), the first included.
     """
     stride = max(1, int(INTERVAL / envs.step_seconds + 1e-9))
     timestep, carry = envs.reset(), policy.initial_carry(envs.num_envs)
@@ -58,9 +62,13 @@ def record(policy: Policy, envs: BatchedEnv, seconds: float = 0.0) -> list[Motio
     steps = torch.zeros(envs.num_envs, dtype=torch.int64, device=total.device)
     measures = torch.zeros(envs.num_envs, len(envs.measure_names), device=total.device)  # (N, M)
     played = 0
+    if watch is not None:
+        watch(timestep)
     while running.any():
         out, carry = policy.act(timestep, carry, explore=False)
         timestep = envs.step(out["action"])
+        if watch is not None:
+            watch(timestep)
         played += 1
         total += torch.where(running, timestep["reward"], 0)
         steps += running

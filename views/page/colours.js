@@ -35,7 +35,7 @@ class Scale {
 function short(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2);
+  if (size !== 0 && (size >= 1e9 || size < 1e-3)) return value.toExponential(2);
   if (Number.isInteger(value) || size >= 1000) return Math.round(value).toLocaleString("en");
   return size >= 100 ? value.toFixed(1) : size >= 10 ? value.toFixed(2) : value.toFixed(3);
 }

@@ -1,6 +1,7 @@
 // A map as the page holds it: typed arrays of what views/archives.py wrote, and words for each cell.
 
-function readMap(map, valueName) {
+// lone: whether there is no other map to tell it from.
+function readMap(map, valueName, lone) {
   const { points, tessellation } = map;
   const names = ["cell", "value", "measures", "evaluations", "spread", "serial"];
   const [cell, value, measures, evaluations, spread, serial] = names.map((name) => readArray(points[name]));
@@ -12,7 +13,7 @@ function readMap(map, valueName) {
   });
   const history = map.history.map(({ at, values }) => ({ at, values: readArray(values) }));
   const read = {
-    ...map, points: { cell, value, measures, evaluations, spread, serial }, index, final, best, history,
+    ...map, lone, points: { cell, value, measures, evaluations, spread, serial }, index, final, best, history,
     tessellation: tessellation.kind === "cvt"
       ? { ...tessellation, centroids: readArray(tessellation.centroids) } : tessellation,
   };
@@ -23,7 +24,7 @@ function readMap(map, valueName) {
 // Say what a cell holds: its value, where it lies, and what its elite did when it was recorded.
 // shown: the value at the moment that the map shows; moment: rows that had been offered by then.
 function describe(map, valueName, cell, shown, moment) {
-  const n = map.index.get(cell), title = `${map.name ? `${map.name}, ` : ""}cell ${cell}`;
+  const n = map.index.get(cell), title = `${map.lone ? "" : `${map.name}, `}cell ${cell}`;
   if (n === undefined) {
     return { caption: Number.isNaN(shown) ? `${title}: empty` : `${title}: ${valueName} ${short(shown)}, left since`, at: "", note: "" };
   }

@@ -9,7 +9,7 @@ class Page {
     for (const [number, mesh] of Object.entries(data.model.meshes)) {
       meshes[number] = meshShape(readArray(mesh.vertices), readArray(mesh.faces));
     }
-    return new Page(data, data.maps.map((map) => readMap(map, data.value)), meshes);
+    return new Page(data, data.maps.map((map) => readMap(map, data.value, data.maps.length === 1)), meshes);
   }
 
   constructor(data, maps, meshes) {
