@@ -14,15 +14,15 @@ from agents.run_folder import load_config
 from agents.slim import Slim, SlimConfig
 from agents.solutions import Perceptrons, Players
 from train import load_agent, make_envs
-from views import archive_page, archives, curves, motions, skills
+from views import archive_page, archives, curves, motions, skill_page, skills
 
 
 @dataclass(frozen=True)
 class Command:
     """Draw learning curves: all metrics of one run, or the returns of several, one line for each variant.
 
-    Of one run that learned skills, also plays them: skills.png, skills.gif and skills.json. Of one that filled an
-    archive, also plays every elite: archive.html, a page that opens in a browser without a network.
+    Of one run that learned skills, also plays them: skills.png, skills.gif, skills.json and a page, skills.html. Of one
+    that filled an archive, also plays every elite: archive.html. Pages open in a browser without a network.
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")
-    print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json beside the run' if found else ''}")
+    print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json, skills.html beside the run' if found else ''}")
     if page is not None:
         print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
@@ -83,7 +83,8 @@ def write_page(command: Command) -> Path:
     config, path = load_config(command.runs[0]), command.runs[0] / "archive.html"
     about = "; ".join(archives.summary(*part) for part in parts)
     model = environments.make(config.task).model
-    archive_page.write(path, f"Elites of {config.task}", about, "return", model, parts)
+    maps = [shown.data(played) for shown, played in parts]
+    archive_page.write(path, f"Elites of {config.task}", about, "return", model, maps)
     return path
 
 
@@ -114,6 +115,12 @@ def draw_skills(folder: Path, run: curves.Run) -> dict[str, float]:
     shown = make_envs(run.config, num_envs=skills.FILMED, seed=seed, pixels=True, state=True)
     skills.film(agent, shown, folder / "skills.gif")
     shown.close()
+    playing = make_envs(run.config, num_envs=skill_page.SHOWN, seed=seed)
+    told = skill_page.map_of(agent, playing, run.config.name)
+    about = f"{skill_page.SHOWN} skills of {run.config.name}, played once each; colours tell how far the object came"
+    model = environments.make(run.config.task).model
+    archive_page.write(folder / "skills.html", f"Skills of {run.config.task}", about, "moved", model, [told])
+    playing.close()
     return numbers
 
 

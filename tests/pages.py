@@ -51,5 +51,6 @@ def shown(name: str, tessellation: Tessellation, seed: int) -> tuple[archives.Sh
 
 def write(path: Path, *parts: tuple[archives.Shown, list[motions.Motion]]) -> Path:
     """Write a page of one archive or two."""
-    archive_page.write(path, "Elites that <walk>", "two & more", "return", environments(1).model, parts)
+    maps = [shown.data(played) for shown, played in parts]
+    archive_page.write(path, "Elites that <walk>", "two & more", "return", environments(1).model, maps)
     return path

@@ -1,4 +1,7 @@
-"""One HTML file in which an archive can be looked at: every elite plays, from a disk, without a network."""
+"""One HTML file in which an archive can be looked at: every elite plays, from a disk, without a network.
+
+A map holds cells, or points, that have a value, a place and a motion each: skills are shown in the same way.
+"""
 
 import html
 import json
@@ -11,8 +14,6 @@ import mujoco
 
 from agents.tensor_folder import replace
 from views import kinematics
-from views.archives import Shown
-from views.motions import Motion
 
 PARTS = (  # scripts, in the order in which they are put together
     "elements.js",
@@ -39,17 +40,13 @@ def write(
     about: str,
     value: str,
     model: mujoco.MjModel,
-    archives: Sequence[tuple[Shown, Sequence[Motion]]],
+    maps: Sequence[dict[str, Any]],
 ) -> int:
-    """Write the page of one archive or two aside and rename it; return its size in bytes.
+    """Write the page of one map or two aside and rename it; return its size in bytes.
 
-    value: what the colours mean. model: of the task. archives: each with its elites' motions, by cell.
+    value: what the colours mean. model: of the task. maps: of `Shown.data` or `skill_page.map_of`.
     """
-    data = {
-        "value": value,
-        "model": kinematics.describe(model),
-        "maps": [shown.data(motions) for shown, motions in archives],
-    }
+    data = {"value": value, "model": kinematics.describe(model), "maps": list(maps)}
     page = assemble(title, about, data).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, page)

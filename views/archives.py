@@ -60,6 +60,7 @@ class Shown:
         sides = zip(self.measures, tessellation.low.tolist(), tessellation.high.tolist(), strict=True)
         return {
             "name": self.name,
+            "noun": "cell",
             "axes": [{"name": name.replace("_", " "), "low": low, "high": high} for name, low, high in sides],
             "tessellation": cells,
             "cells": self.archive.cells,

@@ -37,8 +37,9 @@ class CellMap {
   }
 
   label() {
-    const { axes, points, name } = this.data;
-    return `${name}: ${points.cell.length} elites of ${this.data.cells} cells, by ${axes.map((a) => a.name).join(", ")}`;
+    const { axes, points, name, cells, tessellation } = this.data, count = points.cell.length;
+    const what = tessellation.kind === "points" ? `${count} ${this.data.noun}s` : `${count} elites of ${cells} cells`;
+    return `${name}: ${what}, by ${axes.map((axis) => axis.name).join(", ")}`;
   }
 
   buildSelectors() {
@@ -62,7 +63,8 @@ class CellMap {
   // Show another slice: what is where is found anew.
   refresh() {
     const { axes } = this.data, { x, y } = this.slice;
-    this.sliders.replaceChildren(...axes.map((axis, m) => (m === x || m === y ? null : this.slider(axis, m))).filter(Boolean));
+    const others = this.data.tessellation.kind === "points" ? [] : [...axes.keys()].filter((m) => m !== x && m !== y);
+    this.sliders.replaceChildren(...others.map((m) => this.slider(axes[m], m)));
     const ends = (element, axis) => {
       element.firstChild.textContent = short(axis.low);
       element.lastChild.textContent = short(axis.high);
@@ -97,7 +99,7 @@ class CellMap {
   // Show the slice in which a cell lies.
   reveal(cell) {
     const n = this.data.index.get(cell), dims = this.data.axes.length;
-    if (n === undefined || this.middles.has(cell)) return;
+    if (n === undefined || this.middles.has(cell) || this.data.tessellation.kind === "points") return;
     const place = this.data.tessellation.kind === "cvt"
       ? this.data.tessellation.centroids.slice(cell * dims, cell * dims + dims)
       : this.data.points.measures.slice(n * dims, n * dims + dims);
@@ -128,7 +130,7 @@ class CellMap {
     const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer), ids = this.ids;
     const pack = ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r;
     const style = (name) => pack(styleColour(name).map((value) => Math.round(255 * value)));
-    const empty = style("--empty"), border = style("--map-border"), outside = style("--panel"), colours = new Map();
+    const empty = style("--empty"), border = style("--map-border"), outside = style("--empty"), colours = new Map();
     const fill = (cell) => {
       if (cell < 0) return outside;
       if (!colours.has(cell)) {

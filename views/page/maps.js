@@ -24,7 +24,7 @@ function readMap(map, valueName, lone) {
 // Say what a cell holds: its value, where it lies, and what its elite did when it was recorded.
 // shown: the value at the moment that the map shows; moment: rows that had been offered by then.
 function describe(map, valueName, cell, shown, moment) {
-  const n = map.index.get(cell), title = `${map.lone ? "" : `${map.name}, `}cell ${cell}`;
+  const n = map.index.get(cell), title = `${map.lone ? "" : `${map.name}, `}${map.noun} ${cell}`;
   if (n === undefined) {
     return { caption: Number.isNaN(shown) ? `${title}: empty` : `${title}: ${valueName} ${short(shown)}, left since`, at: "", note: "" };
   }
@@ -32,6 +32,9 @@ function describe(map, valueName, cell, shown, moment) {
   const told = (values) => map.axes.map((axis, m) => `${axis.name} ${short(values[m])}`).join(", ");
   const std = Number.isFinite(spread[n]) ? ` ± ${short(spread[n])}` : "";
   const times = `${short(evaluations[n])} evaluation${evaluations[n] === 1 ? "" : "s"}`;
+  if (map.tessellation.kind === "points") {
+    return { caption: `${title}: ${valueName} ${short(shown)}`, at: told(measures.slice(n * dims, n * dims + dims)), note: "" };
+  }
   const played = motion.measures.length ? `; as played: ${valueName} ${short(motion.total)}, ${told(motion.measures)}` : "";
   let caption = `${title}: ${valueName} ${short(map.final[cell])}${std}`;
   if (Number.isNaN(shown)) caption = `${title}: empty then; now ${valueName} ${short(map.final[cell])}`;

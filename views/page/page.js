@@ -41,7 +41,7 @@ class Page {
     return { model, meshes, start, first, camera: null, centre: model.view.centre, cell: 1 };
   }
 
-  // Look at the first motion's start, so that all of the body is in the picture.
+  // Look from where all of the body is in the picture, as it starts or, if it is not followed, wherever it goes.
   aim() {
     const { scene } = this, { model, first } = scene;
     if (first) {
@@ -51,9 +51,24 @@ class Page {
     const pose = forward(model, scene.start, first ? first.places : {});
     const followed = model.view.follow;
     if (followed !== null) scene.centre = pose.positions[followed];
-    const distance = (1.15 * reach(model, pose, scene.centre)) / Math.tan(FIELD / 2);
+    const poses = followed === null && first ? this.glimpses() : [pose];
+    const most = Math.max(...poses.map((each) => reach(model, each, scene.centre)));
+    const distance = (1.15 * most) / Math.tan(FIELD / 2);
     scene.camera = new Camera(model.view.direction, distance);
     scene.cell = gridStep(distance);
+  }
+
+  // Poses of some motions at some times.
+  glimpses() {
+    const { model } = this.scene, motions = this.maps[0].data.motions, poses = [];
+    for (let n = 0; n < motions.length; n += Math.ceil(motions.length / 8)) {
+      motions[n].values ||= readPacked(motions[n]);
+      const { rows, seconds, places } = motions[n];
+      for (let k = 0; k < 6; k++) {
+        poses.push(forward(model, interpolate(motions[n], model.coordinates, (k / 5) * rows * seconds), places));
+      }
+    }
+    return poses;
   }
 
   start() {

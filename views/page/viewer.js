@@ -29,13 +29,13 @@ class Viewer {
 
   describe() {
     if (this.map === null) {
-      this.caption.textContent = "choose a cell";
+      this.caption.textContent = "choose on the map";
       this.canvas.setAttribute("aria-label", `Viewer ${this.letter}: empty`);
       return;
     }
     const { caption, at, note } = this.map.data.describe(this.cell);
     this.caption.textContent = caption;
-    this.note.textContent = `${at}. ${note}`;
+    this.note.textContent = note ? `${at}. ${note}` : at;
     this.canvas.setAttribute("aria-label", `Viewer ${this.letter}: ${caption}, ${at}`);
   }
 

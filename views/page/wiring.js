@@ -24,7 +24,7 @@ Object.assign(Page.prototype, {
     });
     on("add", "click", () => {
       const viewer = this.addViewer();
-      this.say(`viewer ${viewer.letter} is added; choose a cell for it`);
+      this.say(`viewer ${viewer.letter} is added; choose for it on the map`);
     });
     on("theme", "click", () => {
       document.documentElement.dataset.theme = this.dark() ? "light" : "dark";

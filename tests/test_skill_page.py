@@ -1,0 +1,69 @@
+"""The page of skills: points that move what they moved."""
+
+from base64 import b64decode
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import NONE, Tab, find
+
+import train
+from agents.registry import AGENTS
+from agents.skill_metrics import Held, displacement, play
+from agents.skill_priors import even_skills
+from agents.slim import Slim
+from views import archive_page, skill_page
+
+SKILLS = 11
+
+
+@pytest.fixture(scope="module")
+def config():
+    return replace(AGENTS["slim-small"], time_limit=40, num_envs=SKILLS, threads=1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def agent(config) -> Slim:
+    torch.manual_seed(3)
+    return train.make_agent(config, train.make_envs(config))
+
+
+def test_points_lie_at_their_skill_and_tell_how_far_the_object_came(config, agent: Slim) -> None:
+    told = skill_page.map_of(agent, train.make_envs(config, seed=5), "skills")
+    skills = even_skills(torch.arange(SKILLS), 2)
+    moved = displacement(play(Held(agent, skills), train.make_envs(config, seed=5)))[:, -1]  # (N, 2)
+    read = {name: np.frombuffer(b64decode(told["points"][name]["data"]), "<f4") for name in ("value", "measures")}
+    np.testing.assert_allclose(read["value"], moved.norm(dim=1), atol=1e-6)
+    np.testing.assert_allclose(read["measures"].reshape(SKILLS, 4), torch.cat([skills, moved], 1), atol=1e-6)
+    assert read["value"].min() > 0
+    assert [axis["name"] for axis in told["axes"]] == ["z1", "z2", "displacement x", "displacement y"]
+    assert len(told["motions"]) == SKILLS and all(motion["rows"] == 21 for motion in told["motions"])
+
+
+@pytest.mark.skipif(find() is None, reason=NONE)
+def test_a_click_on_a_point_plays_its_skill(tab: Tab, config, agent: Slim, tmp_path: Path) -> None:
+    envs = train.make_envs(config, seed=5)
+    told = skill_page.map_of(agent, envs, "skills")
+    archive_page.write(tmp_path / "skills.html", "Skills", "", "moved", envs.model, [told])
+    tab.open(tmp_path / "skills.html")
+    skills = even_skills(torch.arange(SKILLS), 2)
+    left, top, width, height = tab.run(
+        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('.map canvas').getBoundingClientRect())"
+    )
+    low, high = told["axes"][0]["low"], told["axes"][0]["high"]
+    below, above = told["axes"][1]["low"], told["axes"][1]["high"]
+    for skill in (2, 7):
+        x, y = skills[skill].tolist()
+        tab.click(left + (x - low) / (high - low) * width, top + (above - y) / (above - below) * height)
+        assert tab.run("empower.poses()[0].cell") == skill
+        assert f"skill {skill}: moved" in tab.run("document.querySelector('[role=status]').textContent")
+    assert tab.run("document.querySelectorAll('.sliders input').length") == 0
+    tab.run("(s => { s.value = 2; s.dispatchEvent(new Event('change')); })(document.querySelector('.axes select'))")
+    assert tab.run("document.querySelector('.x-name').textContent") == "displacement x"
+    tab.run("(v => empower.seek(v))(1e9)")
+    end = tab.run("empower.poses()[0]")
+    place = play(Held(agent, skills), train.make_envs(config, seed=5))["position"][7, -1]
+    np.testing.assert_allclose(end["qpos"], place, atol=1e-4)
+    assert tab.complaints == []
