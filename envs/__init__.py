@@ -13,7 +13,7 @@ import gymnasium
 import torch
 from torch import Tensor
 
-from envs import distracting, distractions, room, tasks
+from envs import control, distracting, distractions, room, tasks
 from envs.batched import BatchedEnv
 from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
@@ -25,9 +25,9 @@ from envs.signals import Signal, effort
 from envs.tasks.task import Task, place
 from envs.warp_engine import WarpEngine
 
-__all__ = ["DISTRACTIONS", "ENGINES", "TASKS", "BatchedEnv", "make"]
+__all__ = ["DISTRACTIONS", "ENGINES", "SUITE", "TASKS", "BatchedEnv", "make"]
 
-TASKS = tuple(tasks.TASKS)
+TASKS, SUITE = tuple(tasks.TASKS), tasks.SUITE  # all of them, and those that dm_control has
 ENGINES = ("auto", "c", "warp")
 for _task in TASKS:
     gymnasium.register(
@@ -87,12 +87,12 @@ def make(
     if pixels:
         look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task, 0))
         renderer = Renderer(functions.model, num_envs, size, *look, home, workers)
-        shown = (size, distraction_window, video_change, video_split, seed, home, video_dir)
-        clean = partial(record, task, size=size, threads=workers)
-        moving = distractions.make(distraction, num_envs, functions.model, *shown, record=clean, camera=look[-1])
+        shown = (num_envs, functions.model, size, distraction_window, video_change, video_split, seed, home, video_dir)
+        more: Any = {"record": partial(record, task, size=size, threads=workers), "camera": look[-1]}
+        moving = distractions.make(distraction, *shown, **more, action_dim=control.action_dim(functions))
     described = Measures(chosen(functions.measures, measures, task), num_envs, home) if measures else None
-    read = {**functions.signals, "effort": effort()} if signals else {}
-    fields = fields_read(functions, moving, described, *read.values())
+    read = {"effort": effort(), **functions.signals} if signals else {}
+    fields = fields_read(functions, control.of(functions), moving, described, *read.values())
     of_warp = (WarpEngine, home, *room.of(task, contacts, constraints), deterministic)
     physics = simulate(functions, num_envs, fields, *(of_warp if warp else (CEngine, workers)))
     times = (Resets(functions, num_envs, workers, seed), where, action_repeat, time_limit or functions.step_limit)
@@ -104,7 +104,8 @@ def simulate(
 ) -> Engine:
     """Make a task's physics, and put the task's constants where it lives."""
     physics = engine(functions.model, num_envs, fields, functions.model_fields, *more)
-    place(functions, physics.device, physics.dtype)
+    for part in filter(None, (functions, control.of(functions))):
+        place(part, physics.device, physics.dtype)
     return physics
 
 
@@ -116,7 +117,7 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
     return {name: measures[name] for name in names}
 
 
-def fields_read(task: Task, *parts: Distraction | Measures | Signal | None) -> tuple[str, ...]:
+def fields_read(task: Task, *parts: control.Controller | Distraction | Measures | Signal | None) -> tuple[str, ...]:
     """Name every field of the physics that something reads; pictures for people may be made at any time."""
     readers = (part.fields for part in (task, *parts) if part is not None)
     return tuple(dict.fromkeys(chain(poses_drawn(task.model), ("qpos",), *readers)))

@@ -18,6 +18,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from envs import control
 from envs.alarms import Alarms
 from envs.distractions import Distraction, colours
 from envs.engines import Engine
@@ -54,7 +55,7 @@ class BatchedEnv:
     ) -> None:
         self.model = model = task.model
         self.task, self.num_envs, self.device, self.action_repeat = name, resets.num_envs, device, action_repeat
-        self.action_dim = model.nu
+        self.action_dim, self._controller = control.action_dim(task), control.of(task)
         self.step_limit, self.episode_length = step_limit, -(-step_limit // action_repeat)
         self.step_seconds = action_repeat * task.substeps * model.opt.timestep  # of simulated time
         self.stagger = stagger
@@ -124,7 +125,7 @@ class BatchedEnv:
         action = action.detach().to(engine.device, engine.dtype)
         self._alarms.check(action)
         action = action.clamp(-1, 1)
-        control = self._middle + self._half * action  # (N, A)
+        ctrl = self._middle + self._half * action if self._controller is None else action  # (N, A)
         first, running = self._last, ~self._last  # (N,)
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         terminal = torch.zeros_like(first)
@@ -132,7 +133,9 @@ class BatchedEnv:
             if not running.any():
                 break
             stepped = running if engine.skips_rows else running | first  # what is reset next may as well be stepped
-            engine.step(control, functions.substeps, None if stepped.all() else stepped)
+            if self._controller is not None:
+                ctrl = self._controller(engine.fields, action)  # (N, U)
+            engine.step(ctrl, functions.substeps, None if stepped.all() else stepped)
             earned = functions.reward(engine.fields)
             if not running.all() or self._measures is not None:
                 counted = running.to(engine.device, non_blocking=True)

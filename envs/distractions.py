@@ -104,6 +104,7 @@ def make(
     memory: int = videos.MEMORY,
     record: Recorder | None = None,
     camera: int = 0,
+    action_dim: int | None = None,
 ) -> Distraction | None:
     """Make the distraction `name`, or None for "none".
 
@@ -111,7 +112,8 @@ def make(
     "held_out" have none in common. "video" reads `video_dir`, or generates its videos. "agent" plays what `record`
     recorded with the clean renderer. "reafferent" shows what the action makes of the background. "dcs-..." are the
     Distracting Control Suite's, or one part of it; their video is the sky, and changes with the episode. The last two
-    need the `model`, and its `camera`. `memory` bounds the videos in MiB.
+    need the `model`, and its `camera`; `action_dim` is by default that of the model's controls. `memory` bounds the
+    videos in MiB.
     Raises ValueError for names and numbers that make no sense, and what `videos.from_folder` raises.
     """
     suite = distracting.parts(name)
@@ -130,7 +132,8 @@ def make(
     if model is None:
         raise ValueError(f"the distraction {name!r} needs the task's model")
     if name == "reafferent":
-        return Reafferent(pixels, num_envs, model.nu, [seed, videos.SPLITS.index(split)], device, memory)
+        actions = model.nu if action_dim is None else action_dim
+        return Reafferent(pixels, num_envs, actions, [seed, videos.SPLITS.index(split)], device, memory)
     level, layers = distracting.level(name), dict[str, Distraction]()
     for part, own_seed in zip(suite, seeds, strict=True):
         if part == "background":

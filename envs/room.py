@@ -11,6 +11,7 @@ DOMAINS = {
     "humanoid": (48, 128),
     "humanoid_CMU": (64, 192),
     "manipulator": (24, 96),
+    "panda": (32, 160),
     "quadruped": (32, 96),
     "stacker": (56, 160),
 }

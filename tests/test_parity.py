@@ -24,7 +24,7 @@ NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
 SLOW_TO_RESET = ("humanoid_CMU", "quadruped")  # in dm_control
 SLOW_TO_POSE = ("dog", *SLOW_TO_RESET)
 # Domains whose tasks draw in dm_control's order.
-SAME_ORDER = [name for name in envs.TASKS if name.startswith(("dog", "manipulator", "stacker"))]
+SAME_ORDER = [name for name in envs.SUITE if name.startswith(("dog", "manipulator", "stacker"))]
 JOINTS = """<mujoco><worldbody>
     <body><joint name="free" type="free"/><geom size=".1"/>
         <body><joint name="ball" type="ball"/><geom size=".1"/></body>
@@ -79,7 +79,7 @@ def copy_to_engine(engine: CEngine, environments: list[Environment]) -> None:
     engine.set_state(np.arange(engine.num_envs), states, parameters)
 
 
-@pytest.mark.parametrize("name", envs.TASKS)
+@pytest.mark.parametrize("name", envs.SUITE)
 def test_steps_as_dm_control(name: str) -> None:
     """Equal bit for bit, but where numbers are added in another order or logarithms are another library's."""
     task = TASKS[name]()
@@ -122,7 +122,7 @@ def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
     return qpos
 
 
-@pytest.mark.parametrize("name", envs.TASKS)
+@pytest.mark.parametrize("name", envs.SUITE)
 def test_rewards_anywhere_as_dm_controls(name: str) -> None:
     task, environment, random = TASKS[name](), dm_control(name, 2), np.random.default_rng(7)
     poses = fewer(name, POSES, SLOW_TO_POSE)
@@ -144,13 +144,13 @@ def test_rewards_anywhere_as_dm_controls(name: str) -> None:
     assert np.ptp(rewards) > 0, "no pose was rewarded"
 
 
-@pytest.mark.parametrize("name", envs.TASKS)
+@pytest.mark.parametrize("name", envs.SUITE)
 def test_episodes_are_as_long_as_dm_controls(name: str) -> None:
     steps = dm_control(name, 0)._step_limit
     assert TASKS[name]().step_limit == (steps if np.isfinite(steps) else 1000)  # our choice, for lqr alone
 
 
-@pytest.mark.parametrize("name", envs.TASKS)
+@pytest.mark.parametrize("name", envs.SUITE)
 def test_starts_are_distributed_as_dm_controls(name: str) -> None:
     """Kolmogorov-Smirnov tests of every coordinate of the state and of every part of the model that is drawn.
 

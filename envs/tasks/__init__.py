@@ -1,4 +1,4 @@
-"""dm_control's tasks as batched torch functions, one file a domain."""
+"""Tasks as batched torch functions, one file a domain: all of dm_control's suite, and ours."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from envs.tasks import (
     humanoid_CMU,
     lqr,
     manipulator,
+    panda,
     pendulum,
     point_mass,
     quadruped,
@@ -25,7 +26,7 @@ from envs.tasks import (
 )
 from envs.tasks.task import Task
 
-MODULES = (
+SUITE_MODULES = (
     acrobot,
     ball_in_cup,
     cartpole,
@@ -46,4 +47,7 @@ MODULES = (
     swimmer,
     walker,
 )
-TASKS: dict[str, Callable[[], Task]] = {name: make for module in MODULES for name, make in module.TASKS.items()}
+TASKS: dict[str, Callable[[], Task]] = {
+    name: make for module in (*SUITE_MODULES, panda) for name, make in module.TASKS.items()
+}
+SUITE = tuple(name for module in SUITE_MODULES for name in module.TASKS)  # those that dm_control has

@@ -30,6 +30,7 @@ class Task(Protocol):
     terminal        context -> (N,) bool: where the episode ends here with no value beyond; None: by time limit alone
     measures        numbers that describe an episode, by name
     signals         what agents' own rewards read of every timestep, by name; `effort` joins them on every task
+    controller      only where actions are not shares of the ranges of the controls: see `envs.control`
 
     Tensors among a task's attributes are constants, which `place` moves to where the context lives. Index fields by
     numbers, slices or such tensors: a list would be copied to the device at every step.
@@ -81,8 +82,9 @@ def load(
     return model, substeps, int(np.ceil(round(time_limit / (model.opt.timestep * substeps), 6)))
 
 
-def place(task: Task, device: torch.device, dtype: torch.dtype) -> None:
-    """Move a task's constant tensors to where an engine's fields live; floating ones take its type."""
+def place(task: object, device: torch.device, dtype: torch.dtype) -> None:
+    """Move the constant tensors of a task, or of its controller, to where an engine's fields live, floating ones in
+    its type."""
     for name, value in vars(task).items():
         if isinstance(value, Tensor):
             setattr(task, name, value.to(device, dtype if value.is_floating_point() else value.dtype))

@@ -192,7 +192,7 @@ def short(figure: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", nargs="+", default=list(envs.TASKS))
+    parser.add_argument("--tasks", nargs="+", default=list(envs.SUITE))
     parser.add_argument("--steps", type=int, default=150, help="control steps of an episode")
     parser.add_argument("--episodes", type=int, default=2)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of MuJoCo Warp")
