@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.archive_config import ArchiveConfig
 from agents.config import Config
+from agents.imagined_map_elites import ImaginedMapElitesConfig
 from agents.map_elites import MapElitesConfig
 
 FEET = ("back_foot_contact", "front_foot_contact")
@@ -60,9 +61,15 @@ def small(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_si
 
 ARCHIVES: dict[str, Config[Any]] = {
     "map-elites": large("map-elites", MapElitesConfig(), 1 / 2**20, replay_size=2**16),
+    "imagined-map-elites": large("imagined-map-elites", ImaginedMapElitesConfig(), 1 / 2**14, prefill=2**20),
+    "imagined-map-elites-small": small(
+        "imagined-map-elites-small", ImaginedMapElitesConfig(**SMALL), 1 / 2**9, prefill=2**14
+    ),
     "map-elites-small": small("map-elites-small", MapElitesConfig(**SMALL), 1 / 2**14, replay_size=2**12),
 }
 ABOUT = {
     "map-elites": "MAP-Elites: an archive of policies that differ in an episode's measures. Published sizes, one GPU.",
+    "imagined-map-elites": "MAP-Elites that plays the offspring for which learned models vote. One GPU.",
+    "imagined-map-elites-small": "MAP-Elites with learned models for two processor cores.",
     "map-elites-small": "MAP-Elites for two processor cores: 20,000 evaluations of 250 steps in minutes.",
 }

@@ -1,7 +1,7 @@
 """Ways to make solutions, each with a share of what is evaluated, and what became of what they made."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,20 @@ class Emitter(NamedTuple):
     share: float
     emit: Callable[[int], Emitted]
     ready: Callable[[], bool]
+
+
+class Emitting(Protocol):
+    """Something that makes solutions, and is told what became of them."""
+
+    def emit(self, count: int) -> tuple[Emitted, Tensor]: ...
+
+    def evaluated(self, emitter: Tensor, kept: Tensor) -> None: ...
+
+    def metrics(self) -> dict[str, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 class Emitters:

@@ -17,7 +17,7 @@ from torch import Tensor
 from agents import archive_io, history, outcomes
 from agents.archive import Archive
 from agents.elites import Extra
-from agents.emitters import Emitted, Emitters
+from agents.emitters import Emitted, Emitting
 from agents.evaluation import Environments
 from agents.history import History
 from agents.reevaluation import Reevaluation, figures, reported
@@ -34,7 +34,7 @@ class Illumination:
         self,
         perceptrons: Perceptrons,
         archive: Archive,
-        emitters: Emitters,
+        emitters: Emitting,
         reevaluation: Reevaluation,
         frames: History,
         seen: str = "state",

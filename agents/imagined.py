@@ -7,12 +7,13 @@ before one that all of them reject, and nothing enters the archive on a model's 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from agents.archive import Archive
+from agents.emitters import Emitted, Emitters
 from agents.solutions import Perceptrons
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -55,3 +56,45 @@ def elected(votes: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return the places of the `count` solutions with most votes (n,), in random order among equals."""
     chance = torch.rand(votes.shape, device=votes.device, generator=generator)
     return (votes.round(decimals=4) * 1e4 + chance).topk(count).indices
+
+
+class Screening:
+    """Emitters of which more is asked than is played."""
+
+    def __init__(
+        self,
+        emitters: Emitters,
+        offspring: int,
+        ready: Callable[[], bool],
+        votes: Callable[[Tensor], Tensor],
+        generator: torch.Generator,
+    ) -> None:
+        """ready: whether the models can be asked. votes: of solutions (n, P), (n,)."""
+        self.emitters, self.offspring, self.ready = emitters, offspring, ready
+        self.votes, self.generator = votes, generator
+        self.hopes = torch.zeros(2, device=generator.device)  # mean votes: of all that was imagined, of who was elected
+
+    def emit(self, count: int) -> tuple[Emitted, Tensor]:
+        """Return the solutions (count, P) that most models vote for, and the number of the emitter of each (count,)."""
+        if self.offspring == 1 or not self.ready():
+            return self.emitters.emit(count)
+        made, emitter = self.emitters.emit(count * self.offspring)
+        shares = self.votes(made.solution)  # (count * offspring,)
+        chosen = elected(shares, count, self.generator)
+        self.hopes = torch.stack([shares.mean(), shares[chosen].mean()])
+        return Emitted(made.solution[chosen], made.target[chosen]), emitter[chosen]
+
+    def evaluated(self, emitter: Tensor, kept: Tensor) -> None:
+        """Tell the emitters (n,) what became of their solutions."""
+        self.emitters.evaluated(emitter, kept)
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return the emitters' figures, and how many models voted for what was imagined and for what was elected."""
+        return self.emitters.metrics() | {"imagined/votes": self.hopes[0], "imagined/votes_elected": self.hopes[1]}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"emitters": self.emitters.state_dict(), "hopes": self.hopes.cpu()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.emitters.load_state_dict(state_dict["emitters"])
+        self.hopes = state_dict["hopes"].to(self.hopes.device)

@@ -6,6 +6,7 @@ from typing import Any
 from agents import archive_presets, presets, skill_presets
 from agents.agent import Agent
 from agents.config import Config, nearest
+from agents.imagined_map_elites import ImaginedMapElites, ImaginedMapElitesConfig
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.map_elites import MapElites, MapElitesConfig
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
@@ -24,6 +25,7 @@ AGENTS: dict[str, Config[Any]] = {
 CLASSES: dict[type, Callable[..., Agent]] = {
     InfoPowerConfig: InfoPower,
     MapElitesConfig: MapElites,
+    ImaginedMapElitesConfig: ImaginedMapElites,
     SB3PPOConfig: SB3PPO,
     SB3SACConfig: SB3SAC,
     SlimConfig: Slim,

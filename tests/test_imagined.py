@@ -1,12 +1,19 @@
-"""Episodes in imagination: worked by hand in models that are known; who is elected."""
+"""Episodes in imagination: worked by hand in models that are known; who is elected; what models learn from a replay."""
 
+import pytest
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from agents.archive import Archive
-from agents.imagined import Begun, elected, imagine, votes
+from agents.emitters import Emitted, Emitter, Emitters
+from agents.foresight import STARTS, Foresight
+from agents.imagined import Begun, Screening, elected, imagine, votes
+from agents.replay import ReplayBuffer
 from agents.solutions import Perceptrons
+from agents.spaces import Spaces
 from agents.tessellations import Grid
+from world_models.ensemble import EnsembleConfig
 
 CPU = torch.device("cpu")
 
@@ -56,3 +63,62 @@ def test_models_vote_and_those_with_most_votes_are_elected() -> None:
     assert (chosen[:, 0] == 0).all() and set(chosen[:, 1:].flatten().tolist()) == {1, 3, 4}
     counts = torch.bincount(chosen[:, 1:].flatten(), minlength=5)
     assert counts[[1, 3, 4]].min() > 100  # of 133 expected
+
+
+def test_more_is_made_than_is_played_once_the_models_are_ready() -> None:
+    """Emitter number 1 makes what is voted for: solutions say for themselves how many votes they get."""
+    made: list[int] = []
+
+    def make(value: float) -> Emitter:
+        def emit(count: int) -> Emitted:
+            made.append(count)
+            return Emitted(torch.full((count, 1), value), torch.zeros(count, 1))
+
+        return Emitter(1.0, emit, lambda: True)
+
+    ready = False
+    generator = torch.Generator().manual_seed(0)
+    emitters = Emitters({"poor": make(0.25), "good": make(0.75)}, CPU)
+    screening = Screening(emitters, 4, lambda: ready, lambda solutions: solutions[:, 0], generator)
+    first, emitter = screening.emit(6)
+    assert sorted(first.solution.flatten().tolist()) == [0.25] * 3 + [0.75] * 3 and sum(made) == 6
+    ready = True
+    second, emitter = screening.emit(6)
+    assert second.solution.flatten().tolist() == [0.75] * 6 and emitter.tolist() == [1] * 6 and sum(made) == 30
+    metrics = screening.metrics()
+    assert metrics["imagined/votes"] == 0.5 and metrics["imagined/votes_elected"] == 0.75
+    screening.evaluated(emitter, torch.ones(6, dtype=torch.bool))
+    assert screening.metrics()["emitter/good/insertions"] == 6
+
+
+def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
+    """Episodes of 3 steps count up from 0, 10, 20 ...; resets jump. A step adds 1 and earns twice the state."""
+    spaces = Spaces({"state": (1,)}, 1, 2, 3, ("x",), (None,), ("mean",))
+    torch.manual_seed(0)
+    foresight = Foresight(spaces, EnsembleConfig(members=2, hidden=17, batch=29, lr=3e-3), CPU)
+    replay = ReplayBuffer(800, 2)
+    for t in range(400):
+        episode, age = divmod(t, 4)
+        state = torch.full((2, 1), float(episode % 5 * 10 + age))
+        values = {
+            "state": state,
+            "reward": 2 * (state[:, 0] - 1),
+            "readings": state * 0 + 7,
+            "action": torch.rand(2, 1),
+            "is_first": torch.full((2,), age == 0),
+            "is_last": torch.full((2,), age == 3),
+        }
+        row = TensorDict(values, batch_size=[2])
+        foresight.see(row)
+        replay.add(row)
+    before, _, target, valid = foresight.steps(replay, 100)
+    assert (target[valid, 0] == 1).all() and valid.float().mean() == pytest.approx(0.75, abs=0.15)
+    assert (target[valid, 1] == 2 * before[valid, 0]).all() and (target[:, 2] == 7).all()
+    losses = [foresight.learn(replay)["loss/ensemble"].item() for _ in range(300)]
+    assert losses[-1] < 0.05 * losses[0]
+    begun = foresight.begun(50, torch.Generator().manual_seed(0))
+    assert set(begun.state.flatten().tolist()) == {0, 10, 20, 30, 40} and (begun.readings == 7).all()
+    assert foresight.seen == 200 < STARTS
+    state, reward, _ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
+    torch.testing.assert_close(state, torch.full((2, 1, 1), 22.0), atol=0.2, rtol=0)
+    torch.testing.assert_close(reward, torch.full((2, 1), 42.0), atol=4, rtol=0)

@@ -1,0 +1,82 @@
+"""What an agent foresees: an ensemble of one-step models, learned from the shared replay, and where episodes begin."""
+
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from agents.imagined import Begun
+from agents.optimization import descend
+from agents.replay import ReplayBuffer
+from agents.spaces import Spaces
+from world_models.ensemble import Ensemble, EnsembleConfig
+
+SEEN = 4096  # rows whose means and spreads stand for all: our choice
+STARTS = 1024  # first rows of episodes that are remembered: our choice
+
+
+class Foresight:
+    """An ensemble that learns from the replay, and where real episodes began."""
+
+    def __init__(self, spaces: Spaces, config: EnsembleConfig, device: torch.device | str) -> None:
+        (observed,) = spaces.observations["state"]
+        self.updates = 0
+        self.model = Ensemble(observed, spaces.action_dim, len(spaces.measures), config).to(device)
+        self.parameters = list(self.model.parameters())
+        self.optimizer = torch.optim.AdamW(self.parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+        self.starts = torch.zeros(STARTS, observed + len(spaces.measures), device=device)  # state and readings
+        self.seen = 0  # first rows
+
+    def see(self, timestep: TensorDict) -> None:
+        """Remember the first rows of a timestep (N,), in the place of the oldest."""
+        first = timestep["is_first"].nonzero().squeeze(1)  # (n,)
+        places = torch.arange(self.seen, self.seen + len(first), device=first.device) % STARTS
+        self.starts[places] = torch.cat([timestep["state"], timestep["readings"]], 1)[first]
+        self.seen += len(first)
+
+    def begun(self, count: int, generator: torch.Generator) -> Begun:
+        """Draw (count,) of the first rows."""
+        drawn = torch.randint(min(self.seen, STARTS), (count,), device=self.starts.device, generator=generator)
+        observed = self.model.state_dim
+        return Begun(*self.starts[drawn].split([observed, self.starts.shape[1] - observed], 1))
+
+    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Take one step of every model, each on rows of its own."""
+        config, count = self.model.config, self.updates + 1
+        if count & (count - 1) == 0:  # 1, 2, 4, 8, ...: data changes less and less, our choice
+            *values, valid = self.steps(replay, SEEN)
+            self.model.standardize(*(value[valid] for value in values))
+        state, action, target, valid = (
+            values.unflatten(0, (config.members, config.batch))
+            for values in self.steps(replay, config.members * config.batch)
+        )
+        loss = self.model.loss(state, action, target)  # (K, B)
+        mean = (loss * valid).sum(1) / valid.sum(1).clamp(min=1)  # (K,)
+        descend(self.optimizer, mean.sum(), self.parameters)
+        self.updates = count
+        return {"loss/ensemble": mean.detach().mean()}
+
+    def steps(self, replay: ReplayBuffer, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw steps: states (B, O), actions (B, A), what each led to (B, O + 1 + M), and whether it is one (B,)."""
+        rows, _ = replay.sample(count, 2)  # (B, 2)
+        before, after = rows["state"].unbind(1)
+        target = torch.cat([after - before, rows["reward"][:, 1:], rows["readings"][:, 1]], 1)
+        return before, rows["action"][:, 0], target, ~rows["is_last"][:, 0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the models, their optimiser, and the first rows."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "updates": self.updates,
+            "starts": self.starts.clone(),
+            "seen": self.seen,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a `state_dict`."""
+        self.model.load_state_dict(state_dict["model"])
+        self.optimizer.load_state_dict(state_dict["optimizer"])
+        self.starts.copy_(state_dict["starts"])
+        self.updates, self.seen = state_dict["updates"], state_dict["seen"]
