@@ -59,6 +59,15 @@ def test_poses_are_mujocos(ready: Tab, task: str) -> None:
         np.testing.assert_allclose(turns * signs, data.xquat, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("task", "body"), [("quadruped_fetch", "torso"), ("cheetah_run", "torso"), ("panda_tabletop", None)]
+)
+def test_what_walks_away_is_followed(task: str, body: str | None) -> None:
+    model = tasks.TASKS[task]().model
+    followed = kinematics.describe(model)["view"]["follow"]
+    assert (None if followed is None else model.body(followed).name) == body
+
+
 def told(tessellation: Tessellation) -> dict:
     """Describe a tessellation as the page holds it."""
     sides = zip(tessellation.low.tolist(), tessellation.high.tolist(), strict=True)

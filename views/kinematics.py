@@ -136,13 +136,16 @@ def mesh(model: mujoco.MjModel, number: int) -> dict[str, Any]:
 def view(model: mujoco.MjModel) -> dict[str, Any]:
     """Say where to look from: the first camera's direction, and the body to follow, if it can go away.
 
-    What moves is followed if a camera of the model tracks it, or if it hangs on a free joint (our choice).
+    What moves is followed if a camera of the model tracks it, or if it has a free joint and limbs; an object that has
+    a free joint alone is not (our choice).
     """
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     tracking = [int(TRACKING.mjCAMLIGHT_TRACK), int(TRACKING.mjCAMLIGHT_TRACKCOM)]
     tracked = [int(model.cam_bodyid[n]) for n in range(model.ncam) if model.cam_mode[n] in tracking]
-    tracked += [int(b) for b, kind in zip(model.jnt_bodyid, model.jnt_type, strict=True) if kind == JOINT.mjJNT_FREE]
+    roots = model.body_rootid[model.jnt_bodyid]  # of each joint
+    free = [int(root) for root, kind in zip(roots, model.jnt_type, strict=True) if kind == JOINT.mjJNT_FREE]
+    tracked += [root for root in free if (roots == root).sum() > 1]
     bodies = [number for number in tracked if number > 0]
     root = int(model.body_rootid[bodies[0]]) if bodies else 0
     goes = root > 0 and any(model.jnt_type[model.jnt_bodyid == root] != int(JOINT.mjJNT_HINGE))
