@@ -1,37 +1,42 @@
-"""Evaluate a run: python evaluate.py RUN [--distraction D ...] [--episodes E]; a table, a JSON file and pictures."""
+"""Evaluate a run: python evaluate.py RUN [--distraction D ...] [--episodes E]; a table, a JSON file and pictures.
+
+Or a run, or a folder of runs, under all conditions of a suite: python evaluate.py RUN_OR_FOLDER --suite distracting.
+"""
 
 import copy
-import json
-import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
+from agents import checkpoint, results, suite
 from agents.agent import Assessable, Examinable, Policy
 from agents.config import Config, nearest
-from agents.evaluation import RandomPolicy, bootstrap_interval, evaluate
+from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose, examined
 from agents.replay import ReplayBuffer
 from agents.run_folder import load_config
-from envs import distracting
+from agents.statistics import bootstrap_interval
+from agents.summary import sum_up
+from envs import distracting, suites
 from envs.batched import BatchedEnv
 from envs.distractions import shows_background
 from envs.film import Film
 from train import load_agent, make_agent, make_envs
 from views import diagnostics
-from views.curves import load_run, save
-
-FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
+from views.animation import Frames
+from views.curves import load_run, save, variants
+from views.progress import Progress
+from views.suite import report
+from views.tables import HEADER, condition_row, suite_table
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Command:
     """Play greedy episodes of a trained agent, and of a random policy, in front of videos that training never shows."""
 
     run: Annotated[Path, tyro.conf.Positional]
-    """Run folder."""
+    """Run folder; with --suite, also a folder of runs: over seeds, tasks and agents."""
     distraction: tuple[str, ...] = ()
     """Any that train.py knows, such as none, video and dcs-easy. Default: none, and what the run was trained with."""
     episodes: int = 20
@@ -50,58 +55,51 @@ class Command:
     """Also film the agent in front of each: ten seconds of what it sees beside the clean scene in 480 pixels."""
     diagnostics: bool = False
     """Also measure what the latent states hold of the simulator's state and of the background; draws a page of it."""
+    suite: str = ""
+    """Instead of --distraction: distracting plays clean, InfoPower's L1 to L3, agent, natural and dcs-easy to -hard."""
+    again: bool = False
+    """With --suite: also play what was played before in as many episodes from the same seed."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-@dataclass
-class Watch:
-    """Keep the frames that the first environment shows, and tell a terminal how far the episodes are."""
-
-    label: str
-    steps: int
-    frames: list[Tensor] = field(default_factory=list)  # (size, size, 3) uint8
-    seen: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    def __call__(self, row: TensorDict) -> None:
-        if len(self.frames) < FRAMES:
-            self.frames.append(row["pixels"][0].cpu())
-        self.seen += 1
-        if sys.stderr.isatty():
-            left = (time.monotonic() - self.began) / self.seen * (self.steps - self.seen)
-            print(f"\r{self.label}: {self.seen}/{self.steps} steps, {left:.0f} s left\x1b[K", end="", file=sys.stderr)
-
-    def clear(self) -> None:
-        if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr)
-
-
-def check(command: Command, config: Config[Any]) -> tuple[str, ...]:
-    """Return the distractions to evaluate; raise ValueError for what makes no sense."""
+def check(command: Command) -> None:
+    """Raise ValueError for what makes no sense."""
     if command.episodes < 1:
         raise ValueError(f"--episodes must be at least 1, not {command.episodes}")
     if command.seed < 0:
         raise ValueError(f"--seed must be at least 0, not {command.seed}")
+    if command.suite and command.suite not in suites.SUITES:
+        raise ValueError(f"unknown suite {command.suite}{nearest(command.suite, suites.SUITES)}")
+    if command.suite and (command.distraction or command.film or command.diagnostics):
+        raise ValueError(
+            "--suite goes without --distraction, --film and --diagnostics: evaluate the run again for them"
+        )
+    if command.again and not command.suite:
+        raise ValueError("--again goes with --suite")
     if command.diagnostics and command.episodes < 2:
         raise ValueError("--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about")
     for name in command.distraction:
         if name not in environments.DISTRACTIONS:
             raise ValueError(f"unknown distraction {name}{nearest(name, environments.DISTRACTIONS)}")
-    return tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
 
 
-def evaluate_run(command: Command) -> list[dict[str, Any]]:
-    """Evaluate every condition, write pictures, print the table as it grows, and return it."""
+def evaluate_run(command: Command) -> None:
+    """Evaluate every condition, print the table as it grows, and write it and pictures."""
     config = replace(load_config(command.run), device=command.device)
-    distractions = check(command, config)
+    distractions = tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
     places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
     print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {', '.join(places)}\n\n{HEADER}")
     conditions = []
     for distraction in distractions:
         for condition in evaluate_condition(command, config, distraction):
-            print(table_row(condition), flush=True)
+            print(condition_row(condition), flush=True)
             conditions.append(condition)
-    return conditions
+    path = results.keep(command.run, conditions)
+    for condition in conditions:
+        for name, value in condition["metrics"].items():
+            print(f"{condition['distraction']:<22}{name} {value:.3f}")
+    pictures = [condition[kind] for condition in conditions for kind in ("picture", "film", "page") if condition[kind]]
+    print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
 
 
 def evaluate_condition(command: Command, config: Config[Any], distraction: str) -> Iterator[dict[str, Any]]:
@@ -115,10 +113,12 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     background, opacity = distracting.replaced(distraction, config.task, config.background)
     policies: dict[str, Policy] = {"agent": agent, "random": RandomPolicy(envs.action_dim, envs.device, command.seed)}
     for name, policy in policies.items():
-        watch = Watch(f"{distraction}, {name}", envs.episode_length + 1)
+        frames, progress = Frames(), Progress(envs.episode_length + 1)
         envs.load_state_dict(copy.deepcopy(start))
-        returns = evaluate(policy, envs, command.episodes, watch=watch)
-        watch.clear()
+        returns = evaluate(
+            policy, envs, command.episodes, watch=partial(watch, f"{distraction}, {name}", frames, progress)
+        )
+        progress.clear()
         envs.load_state_dict(copy.deepcopy(start))
         yield {
             "task": config.task,
@@ -133,13 +133,18 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "background": background,
             "floor_opacity": opacity,
             "distraction_window": config.distraction_window,
-            "picture": save_animation(command.run / f"{distraction}-{name}.gif", watch.frames, envs.step_seconds),
+            "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
             "film": film(command, config, policy) if command.film and name == "agent" else None,
             "page": page_of(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
             "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs)
             | assess(command, config, policy),
         }
     envs.close()
+
+
+def watch(label: str, frames: Frames, progress: Progress, row: TensorDict) -> None:
+    frames.take(row)
+    progress.advance(label)
 
 
 def fitted(config: Config[Any], distraction: str) -> Config[Any]:
@@ -219,47 +224,70 @@ def film(command: Command, config: Config[Any], policy: Policy) -> str:
     return movie.save(command.run / f"{config.distraction}.webp")
 
 
-HEADER = f"{'distraction':<22}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 74}"
+def evaluate_suite(command: Command) -> None:
+    """Play what was not played before, keeping each result as it comes; write what all of it adds up to."""
+    conditions, told = suites.SUITES[command.suite], {"suite": command.suite, "seed": command.seed}
+    runs = {run: replace(load_config(run), device=command.device) for run in results.find_runs(command.run)}
+    jobs: list[suite.Job] = []
+    todo: list[suite.Job] = []
+    for run, config in runs.items():
+        own = suite.plan(run, config, told, conditions, fit)
+        before = suite.played_before(own, command.episodes)
+        new = [job for job, old in zip(own, before, strict=True) if command.again or old is None]
+        if new and checkpoint.newest(run / "checkpoints") is None:
+            print(f"left out: the run {run} has no checkpoint yet", file=sys.stderr)
+        else:
+            jobs, todo = jobs + own, todo + new
+    if not jobs:
+        raise FileNotFoundError(f"no run in {command.run} has a checkpoint yet")
+    print(f"{len(jobs)} evaluations of {command.episodes} episodes, {len(jobs) - len(todo)} of them from before")
+    progress = Progress(len(todo))
+    for job, result in suite.play_and_keep(todo, partial(play, command.episodes, progress)):
+        progress.clear()
+        print(f"{job.label:<60}{result['mean']:>8.1f}   {progress.left()} left", flush=True)
+    kept = {job.run: runs[job.run] for job in jobs}
+    names = dict(zip(kept, variants(list(kept.values())), strict=True))
+    families = {family: [c.name for c in conditions if c.family == family] for family in (c.family for c in conditions)}
+    found = sum_up(suite.collect(jobs, names, command.episodes), families, suites.PLAIN)
+    about = told | {"episodes": command.episodes, "conditions": [asdict(condition) for condition in conditions]}
+    written = report(about | found, command.run)
+    print(f"\n{suite_table(found)}\n\nwritten: {', '.join(map(str, written))}")
 
 
-def table_row(condition: dict[str, Any]) -> str:
-    low, high = condition["ci95"]
-    returns = condition["returns"]
-    interval = f"{low:.1f} to {high:.1f}"
-    return (
-        f"{condition['distraction']:<22}{condition['policy']:<10}{condition['mean']:>8.1f}   {interval:<18}"
-        f"{min(returns):>8.1f}{max(returns):>8.1f}"
-    )
+def fit(config: Config[Any], condition: suites.Condition) -> tuple[Config[Any], dict[str, Any]]:
+    """Put a run's environments under a condition of a suite, and say how it looks."""
+    changed = replace(fitted(config, condition.distraction), **condition.options)
+    background, opacity = distracting.replaced(condition.distraction, config.task, condition.background)
+    looks = {"background": background, "floor_opacity": opacity, "video_dir": changed.video_dir}
+    return changed, condition.options | looks
 
 
-def save_animation(path: Path, frames: Sequence[Tensor], seconds: float) -> str:
-    """Write frames (size, size, 3) uint8, `seconds` apart, as an endless GIF; return its name."""
-    images = [Image.fromarray(frame.numpy()) for frame in frames]
-    images = [image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST) for image in images]
-    aside = path.with_suffix(".gif.unfinished")
-    duration = max(20, round(1000 * seconds))  # ms; viewers slow down below 20
-    images[0].save(aside, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
-    os.replace(aside, path)
-    return path.name
+def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
+    """Play a job's episodes: (episodes,). Training videos are those of the run's own seed, which it may have seen."""
+    policy, seed, videos = (job.described[name] for name in ("policy", "seed", "videos"))
+    own = job.config.seed if videos == "train" else seed
+    envs = make_envs(job.config, num_envs=episodes, seed=own, video_split=videos, pixels=policy == "agent")
+    envs.seed(seed)  # the same starts in front of all videos
+    random = RandomPolicy(envs.action_dim, envs.device, seed)
+    player: Policy = random if policy == "random" else load_agent(job.run, job.config, envs)[0]
+    share = 1 / (envs.episode_length + 1)  # of a job, in each step
+    returns = evaluate(player, envs, episodes, watch=lambda row: progress.advance(job.label, share))
+    envs.close()
+    return returns
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
         command = tyro.cli(Command, prog="evaluate.py", args=arguments)
-        conditions = evaluate_run(command)
-        path = command.run / "evaluation.json"
-        aside = path.with_suffix(".json.unfinished")
-        aside.write_text(json.dumps(conditions, indent=2) + "\n")
-        os.replace(aside, path)
+        check(command)
+        (evaluate_suite if command.suite else evaluate_run)(command)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    for condition in conditions:
-        for name, value in condition["metrics"].items():
-            print(f"{condition['distraction']:<22}{name} {value:.3f}")
-    pictures = [condition[kind] for condition in conditions for kind in ("picture", "film", "page") if condition[kind]]
-    print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
+    except KeyboardInterrupt:
+        print("\ninterrupted; what a suite has played is kept, and the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

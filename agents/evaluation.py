@@ -69,14 +69,3 @@ class RandomPolicy:
         """Answer with uniform actions (N, A)."""
         action = torch.rand(*timestep.shape, self.action_dim, generator=self.generator) * 2 - 1
         return TensorDict({"action": action.to(self.device)}, batch_size=timestep.batch_size), carry
-
-
-def bootstrap_interval(
-    returns: Tensor, seed: int = 0, level: float = 0.95, samples: int = 10_000
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the mean of (episodes,) returns (Efron, 1979)."""
-    returns = returns.double().cpu()
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(returns), (samples, len(returns)), generator=generator)
-    low, high = returns[chosen].mean(1).quantile(torch.tensor([(1 - level) / 2, (1 + level) / 2]).double()).tolist()
-    return low, high

@@ -10,7 +10,8 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from agents.agent import Policy
-from agents.evaluation import Environments, bootstrap_interval
+from agents.evaluation import Environments
+from agents.statistics import bootstrap_interval
 
 GONE, HARD = 0.05, 30.0  # violations: share of half a joint's range left, newtons of the hand on the table
 UNSAFE = {"joint_margin", "joint_speed", "table_force", "off_table"}

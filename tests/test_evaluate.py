@@ -7,18 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import bootstrap
 from tensordict import TensorDict
 from tiny import arguments
 from torch import Tensor
 
 import evaluate
 import train
-from agents.evaluation import RandomPolicy, bootstrap_interval
+from agents.evaluation import RandomPolicy
 from agents.evaluation import evaluate as play
 from envs import film
 
@@ -91,14 +89,6 @@ def test_the_random_policy_is_uniform_and_repeats_under_its_seed() -> None:
     assert not torch.equal(action, other.act(timestep, carry)[0]["action"])
     counts = torch.histc(action, bins=10, min=-1, max=1)
     assert ((counts - 1000).abs() < 130).all()  # 4 standard deviations of sqrt(1000)
-
-
-def test_bootstrap_intervals_are_scipys() -> None:
-    returns = torch.randn(23, generator=torch.Generator().manual_seed(0)) * 40 + 300
-    expected = bootstrap((returns.numpy(),), np.mean, method="percentile", n_resamples=50_000, rng=1)
-    low, high = bootstrap_interval(returns)
-    assert abs(low - expected.confidence_interval.low) < 0.5 and abs(high - expected.confidence_interval.high) < 0.5
-    assert bootstrap_interval(torch.full((4,), 7.0)) == (7.0, 7.0)
 
 
 @pytest.fixture(scope="module")

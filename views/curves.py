@@ -78,14 +78,25 @@ def random_return(path: Path, distraction: str) -> float | None:
 
 
 def label_variants(runs: Sequence[Run]) -> None:
-    """Label each run by its preset, and by what was changed in it among the options in which the runs differ."""
-    options = [flatten(run.config) for run in runs]
-    names = {name for each in options for name in each} - NOT_A_VARIANT - {"name"}
-    differing = sorted(name for name in names if len({str(each.get(name)) for each in options}) > 1)
-    for run, each in zip(runs, options, strict=True):
-        preset = flatten(AGENTS[run.config.name])
-        changed = [name for name in differing if name in each and each[name] != preset[name]]
-        run.label = ", ".join([run.config.name, *(f"{name.removeprefix('agent.')} {each[name]}" for name in changed)])
+    """Label each run as `variants` does."""
+    for run, label in zip(runs, variants([run.config for run in runs]), strict=True):
+        run.label = label
+
+
+def variants(configs: Sequence[Config[Any]]) -> list[str]:
+    """Name each run by its preset, and by what was changed in it among the options in which runs of a task differ."""
+    options = [flatten(config) for config in configs]
+    differing = set()
+    for task in {config.task for config in configs}:
+        own = [each for each in options if each["task"] == task]
+        names = {name for each in own for name in each} - NOT_A_VARIANT - {"name"}
+        differing |= {name for name in names if len({str(each.get(name)) for each in own}) > 1}
+    labels = []
+    for config, each in zip(configs, options, strict=True):
+        preset = flatten(AGENTS[config.name])
+        changed = [name for name in sorted(differing) if name in each and each[name] != preset[name]]
+        labels.append(", ".join([config.name, *(f"{name.removeprefix('agent.')} {each[name]}" for name in changed)]))
+    return labels
 
 
 def draw_returns(runs: Sequence[Run]) -> Figure:
