@@ -8,12 +8,19 @@ from typing import Any
 
 from agents.archive_config import ArchiveConfig
 from agents.config import Config
+from agents.dcrl_map_elites import DCRLMapElitesConfig
 from agents.imagined_map_elites import ImaginedMapElitesConfig
 from agents.map_elites import MapElitesConfig
+from agents.pga_map_elites import PGAMapElitesConfig
+from agents.td3 import TD3Config
 
 FEET = ("back_foot_contact", "front_foot_contact")
 GRID = ArchiveConfig(grid=(32, 32))
 SMALL: dict[str, Any] = {"archive": GRID, "hidden": (64, 64)}
+CRITICS = TD3Config(hidden=(128, 128), batch=128)
+# As in both papers, three steps of the critics for each evaluation.
+LARGE_PACE: dict[str, Any] = {"train_ratio": 3 / 1000, "prefill": 2**14}
+SMALL_PACE: dict[str, Any] = {"train_ratio": 3 / 250, "prefill": 2**10}
 
 
 def large(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_size: int = 2**20) -> Config[Any]:
@@ -66,10 +73,18 @@ ARCHIVES: dict[str, Config[Any]] = {
         "imagined-map-elites-small", ImaginedMapElitesConfig(**SMALL), 1 / 2**9, prefill=2**14
     ),
     "map-elites-small": small("map-elites-small", MapElitesConfig(**SMALL), 1 / 2**14, replay_size=2**12),
+    "pga-map-elites": large("pga-map-elites", PGAMapElitesConfig(), **LARGE_PACE),
+    "pga-map-elites-small": small("pga-map-elites-small", PGAMapElitesConfig(**SMALL, td3=CRITICS), **SMALL_PACE),
+    "dcrl-map-elites": large("dcrl-map-elites", DCRLMapElitesConfig(), **LARGE_PACE),
+    "dcrl-map-elites-small": small("dcrl-map-elites-small", DCRLMapElitesConfig(**SMALL, td3=CRITICS), **SMALL_PACE),
 }
 ABOUT = {
     "map-elites": "MAP-Elites: an archive of policies that differ in an episode's measures. Published sizes, one GPU.",
     "imagined-map-elites": "MAP-Elites that plays the offspring for which learned models vote. One GPU.",
     "imagined-map-elites-small": "MAP-Elites with learned models for two processor cores.",
     "map-elites-small": "MAP-Elites for two processor cores: 20,000 evaluations of 250 steps in minutes.",
+    "pga-map-elites": "PGA-MAP-Elites: half of the offspring follow critics that learn from the replay. One GPU.",
+    "pga-map-elites-small": "PGA-MAP-Elites for two processor cores, at map-elites-small's evaluations.",
+    "dcrl-map-elites": "DCRL-MAP-Elites: critics and an actor that are told which measures to show. One GPU.",
+    "dcrl-map-elites-small": "DCRL-MAP-Elites for two processor cores, at map-elites-small's evaluations.",
 }

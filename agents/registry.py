@@ -6,9 +6,11 @@ from typing import Any
 from agents import archive_presets, presets, skill_presets
 from agents.agent import Agent
 from agents.config import Config, nearest
+from agents.dcrl_map_elites import DCRLMapElites, DCRLMapElitesConfig
 from agents.imagined_map_elites import ImaginedMapElites, ImaginedMapElitesConfig
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.map_elites import MapElites, MapElitesConfig
+from agents.pga_map_elites import PGAMapElites, PGAMapElitesConfig
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
 from agents.slim import Slim, SlimConfig
@@ -23,8 +25,10 @@ AGENTS: dict[str, Config[Any]] = {
     "sb3-sac": Config("sb3-sac", SB3SACConfig(), observation="state", steps=500_000, train_ratio=0.25),
 }
 CLASSES: dict[type, Callable[..., Agent]] = {
+    DCRLMapElitesConfig: DCRLMapElites,
     InfoPowerConfig: InfoPower,
     MapElitesConfig: MapElites,
+    PGAMapElitesConfig: PGAMapElites,
     ImaginedMapElitesConfig: ImaginedMapElites,
     SB3PPOConfig: SB3PPO,
     SB3SACConfig: SB3SAC,

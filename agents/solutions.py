@@ -44,13 +44,17 @@ class Perceptrons:
 
     def __call__(self, solutions: Tensor, observation: Tensor) -> Tensor:
         """Let each of n solutions (n, P) answer observations of its own, (n, O) or (n, B, O): (n, A) or (n, B, A)."""
+        return torch.tanh(self.unbounded(solutions, observation))
+
+    def unbounded(self, solutions: Tensor, inputs: Tensor) -> Tensor:
+        """Return what comes before the tanh, which alone is of use where outputs have no bounds."""
         layers = self.layers_of(solutions)
-        x = observation if observation.dim() == 3 else observation.unsqueeze(1)  # (n, B, in)
+        x = inputs if inputs.dim() == 3 else inputs.unsqueeze(1)  # (n, B, in)
         for weight, bias in layers[:-1]:
             x = torch.relu(torch.baddbmm(bias.unsqueeze(1), x, weight.mT))  # (n, B, out)
         weight, bias = layers[-1]
-        action = torch.tanh(torch.baddbmm(bias.unsqueeze(1), x, weight.mT))  # (n, B, A)
-        return action if observation.dim() == 3 else action.squeeze(1)
+        x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)  # (n, B, out)
+        return x if inputs.dim() == 3 else x.squeeze(1)
 
 
 class Players:

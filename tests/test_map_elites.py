@@ -21,9 +21,18 @@ SCENE = "--num-envs 3 --time-limit 7 --eval-episodes 2 --eval-every 84 --log-eve
 ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.initial 5 --agent.archive.history-every 2"
 MEASURES = "--measures torso_speed torso_turn --agent.archive.ranges .1 .6 -.1 .1"
 MODELS = "--agent.learned 3 --agent.offspring 3 --agent.model.hidden 11 --agent.model.batch 13"
+CRITICS = "--train-ratio .2 --prefill 12 --agent.td3.hidden 11 --agent.td3.batch 13 --agent.ascent.steps 3"
 LEARNING = {
-    "map-elites-small": "--train-ratio .2",
+    "map-elites-small": "--train-ratio .2 --prefill 0",
     "imagined-map-elites-small": f"--train-ratio .2 --prefill 84 {MODELS}",
+    "pga-map-elites-small": CRITICS + " --agent.greedy .2",
+    "dcrl-map-elites-small": CRITICS,
+}
+EMITTERS = {
+    "map-elites-small": ("random", "iso_line"),
+    "imagined-map-elites-small": ("random",),
+    "pga-map-elites-small": ("random", "iso_line", "policy_gradient", "greedy"),
+    "dcrl-map-elites-small": ("random", "iso_line", "policy_gradient", "injected"),
 }
 SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
 CONFIG = MapElitesConfig(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),), history_every=1), (5,), initial=4)
@@ -117,6 +126,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
             assert stop.code == 128 + signal.SIGINT
             words, stops = [name, "--run", str(run), "--resume"], stops + 1
     assert stops >= 2
+    assert all(metrics(run)[-1][f"emitter/{name}/evaluations"] > 0 for name in EMITTERS[name])
     assert differing(run, reference) == []
 
 
@@ -137,7 +147,7 @@ def test_a_run_has_its_archive_and_history_on_disk(whole: tuple[str, Path]) -> N
     assert found["archive/elites"] == len(elites)
     assert float(found["archive/qd_score"]) == pytest.approx(float(elites["objective"].sum()))
     last = metrics(run)[-1]
-    assert 0 < last["reevaluated/coverage"] <= found["archive/coverage"]
+    assert 0 <= last["reevaluated/coverage"] <= found["archive/coverage"]
 
 
 def test_evaluating_a_run_plays_its_best_and_all_its_elites(
@@ -146,6 +156,26 @@ def test_evaluating_a_run_plays_its_best_and_all_its_elites(
     evaluate.main([str(whole[1]), "--episodes", "2", "--device", "cpu"])
     printed = capsys.readouterr().out
     assert "none                  agent " in printed and "reevaluated/qd_score" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "line"),
+    [
+        ("pga", "--agent.ascent.steps 0", "--agent.ascent.steps must be at least 1, not 0"),
+        ("pga", "--agent.ascent.change 0", "--agent.ascent.change must be above 0, not 0.0"),
+        ("pga", "--agent.greedy -1", "the share of greedy must be at least 0, not -1.0"),
+        ("dcrl", "--agent.td3.batch 0", "--agent.td3.batch must be at least 1, not 0"),
+        ("dcrl", "--agent.episodes 0", "--agent.episodes must be at least 1, not 0"),
+        ("dcrl", "--agent.distance 0", "--agent.distance must be above 0, not 0.0"),
+    ],
+)
+def test_mistakes_in_learning_are_answered_in_one_line(
+    name: str, more: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train.main(arguments(f"{name}-map-elites-small", tmp_path / "run", *more.split()))
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error == f"error: {line}\n"
 
 
 @pytest.mark.parametrize(
