@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
-from agents import checkpoint, results, suite
+from agents import checkpoint, results, skills, suite
 from agents.agent import Assessable, Examinable, Policy
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, evaluate
@@ -59,6 +59,8 @@ class Command:
     """Instead of --distraction: distracting plays clean, InfoPower's L1 to L3, agent, natural and dcs-easy to -hard."""
     again: bool = False
     """With --suite: also play what was played before in as many episodes from the same seed."""
+    library: bool = False
+    """Instead of playing episodes, measure the skills of a run of slim and write them as a library into RUN/library."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -276,12 +278,23 @@ def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
     return returns
 
 
+def write_library(command: Command) -> None:
+    """Make the library of a run's skills, and write it."""
+    config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
+    envs = make_envs(config, num_envs=skills.SKILLS * skills.RESETS, seed=command.seed, measures=True)
+    agent, step = load_agent(command.run, config, envs)
+    library = skills.SkillLibrary.of(agent, config, step, envs, skills.RESETS)
+    envs.close()
+    library.save(command.run / skills.FOLDER)
+    print(f"{library.table}\n\nwritten: {command.run / skills.FOLDER}")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
         command = tyro.cli(Command, prog="evaluate.py", args=arguments)
         check(command)
-        (evaluate_suite if command.suite else evaluate_run)(command)
+        (write_library if command.library else evaluate_suite if command.suite else evaluate_run)(command)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

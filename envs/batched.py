@@ -224,6 +224,22 @@ class BatchedEnv:
         if self._measures is not None:
             self._measures.load_state_dict(state["measures"])
 
+    def place(self, state: dict[str, Any], source: Tensor) -> TensorDict:
+        """Put environment n where environment source[n] was in a `state_dict` of environments made alike; return (N,).
+
+        source: (N,) int64. Rewards are 0. What is drawn later, starts and backgrounds, stays these environments' own.
+        """
+        source, engine = source.cpu(), self._engine
+        parameters = {name: values[source].numpy() for name, values in state["parameters"].items()}
+        engine.set_state(np.arange(self.num_envs), state["physics"][source].numpy(), parameters)
+        self._age, self._last = state["age"][source], state["last"][source]
+        if self._measures is not None:
+            of = {name: values[source.to(values.device)] for name, values in state["measures"].items()}
+            self._measures.load_state_dict(of)
+        nothing = torch.zeros(self.num_envs, 1 + self.action_dim, dtype=engine.dtype, device=engine.device)
+        never = torch.zeros_like(self._last)
+        return self._timestep(nothing[:, 0], never, never, 0, nothing[:, 1:])
+
     def close(self) -> None:
         """Stop the render threads."""
         if self._renderer is not None:

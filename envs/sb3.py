@@ -22,6 +22,11 @@ def make_vec_env(task: str, num_envs: int = 1, **options: Any) -> VecMonitor:
     return VecMonitor(VecEnv(make_torch(task, num_envs, AutoresetMode.SAME_STEP, **options)))
 
 
+def vec_env_of(env: Any) -> VecMonitor:
+    """Let stable-baselines3 step what steps as a `BatchedEnv` does: one, with a goal, or with skills as its actions."""
+    return VecMonitor(VecEnv(VectorEnv(env, AutoresetMode.SAME_STEP)))
+
+
 class VecEnv(vec_env.VecEnv):
     """A `VectorEnv` with same-step autoreset in stable-baselines3's words, in NumPy.
 
