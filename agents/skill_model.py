@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from agents.optimization import descend
 from world_models.ensemble import Ensemble, EnsembleConfig
 
-STEPS = 1500  # gradient steps, our choice
 HELD_OUT = 0.1  # of the transitions
 
 
@@ -59,8 +58,8 @@ class SkillModel(nn.Module):
         self.hold, self.place_dim = hold, place_dim
         self.ensemble = Ensemble(state_dim, skill_dim, place_dim, EnsembleConfig())
 
-    def fit(self, held: Held, steps: int = STEPS) -> dict[str, float]:
-        """Learn from transitions; return errors of the position on held-out ones, in its units.
+    def fit(self, held: Held, steps: int) -> dict[str, float]:
+        """Learn from transitions in gradient steps; return errors of the position on held-out ones, in its units.
 
         Beside the root mean square `error` stands `motion`, that of a model by which nothing moves.
         """
@@ -87,7 +86,7 @@ class SkillModel(nn.Module):
     def imagine(self, timestep: TensorDict, skills: Tensor) -> Tensor:
         """Return places (K, N, n, H, G) after each of the skills (N, n, H, Z), as each of K models sees them."""
         environments, samples, horizon, _ = skills.shape
-        members = len(self.ensemble.weights[0])
+        members = self.ensemble.config.members
         state, place = (
             timestep[name].repeat_interleave(samples, 0).expand(members, -1, -1) for name in ("state", "position")
         )  # (K, N * n, ...)

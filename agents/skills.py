@@ -38,7 +38,7 @@ FORMAT = 1
 FOLDER, DESCRIPTION = "library", "library.json"
 PACKAGES = ("empower", "torch", "mujoco", "dm-control")
 SKILLS, RESETS, HOLD = 64, 8, 5  # of a library that nobody asked to be larger
-TRIED = 200  # skills that each environment tries for the model
+TRIED, LEARNING = 200, 1500  # skills that each environment tries for the model, and its gradient steps
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ class SkillLibrary:
         self.table, self.config, self.origin, self.errors = table, config, origin, errors
 
     @classmethod
-    def of(
-        cls, agent: Any, config: Config[Any], step: int, envs: Any, resets: int = RESETS, hold: int = HOLD
-    ) -> "SkillLibrary":
+    def of(cls, agent: Any, config: Config[Any], step: int, envs: Any, resets: int, hold: int = HOLD) -> "SkillLibrary":
         """Make the library of a trained agent; raise ValueError if it is none that learns skills.
 
         config: of its run. step: how long it has trained. envs: a multiple of `resets` of the run's environments, with
@@ -128,7 +126,7 @@ class SkillLibrary:
         like = torch.zeros(1, agent.config.skill_dim, device=envs.device)
         tried = try_skills(held, lambda count: drawn_skills(like.expand(count, -1)), TRIED)
         model = SkillModel(state, agent.config.skill_dim, position, hold).to(envs.device)
-        errors = model.fit(tried)
+        errors = model.fit(tried, LEARNING)
         return cls(skills, table, model, agent.config, origin, errors)
 
     def save(self, folder: Path | str) -> None:
