@@ -38,6 +38,8 @@ from views.progress import Progress
 from views.suite import report
 from views.tables import HEADER, condition_row, suite_table
 
+PAGE = "{}-diagnostics.png"  # of a distraction
+
 
 @dataclass(frozen=True)
 class Command:
@@ -73,9 +75,7 @@ def check(command: Command) -> None:
     if command.suite and command.suite not in suites.SUITES:
         raise ValueError(f"unknown suite {command.suite}{nearest(command.suite, suites.SUITES)}")
     if command.suite and (command.distraction or command.film or command.diagnostics):
-        raise ValueError(
-            "--suite goes without --distraction, --film and --diagnostics: evaluate the run again for them"
-        )
+        raise ValueError("--suite goes without --distraction, --film and --diagnostics: take them in another run")
     if command.again and not command.suite:
         raise ValueError("--again goes with --suite")
     if command.diagnostics and command.episodes < 2:
@@ -137,7 +137,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "distraction_window": config.distraction_window,
             "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
             "film": film(command, config, policy) if command.film and name == "agent" else None,
-            "page": page_of(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
+            "page": PAGE.format(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
             "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs)
             | assess(command, config, policy),
         }
@@ -179,12 +179,8 @@ def measure(command: Command, config: Config[Any], policy: Policy, envs: Batched
     numbers = {name: value.item() for name, value in found.items()}
     run = load_run(command.run, config) if (command.run / "metrics.jsonl").exists() else None
     title = f"{config.name} on {config.task}, distraction {config.distraction}: {command.episodes} exploring episodes"
-    save(diagnostics.draw(title, numbers, policy, rows, run), command.run / page_of(config.distraction))
+    save(diagnostics.draw(title, numbers, policy, rows, run), command.run / PAGE.format(config.distraction))
     return numbers
-
-
-def page_of(distraction: str) -> str:
-    return f"{distraction}-diagnostics.png"
 
 
 def examine(command: Command, config: Config[Any], policy: Policy, envs: BatchedEnv) -> dict[str, float]:
@@ -282,11 +278,8 @@ def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
     config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
     envs = make_envs(config, num_envs=skills.SKILLS * skills.RESETS, seed=command.seed, measures=True)
-    agent, step = load_agent(command.run, config, envs)
-    library = skills.SkillLibrary.of(agent, config, step, envs, skills.RESETS)
+    print(skills.write(*load_agent(command.run, config, envs), config, envs, command.run))
     envs.close()
-    library.save(command.run / skills.FOLDER)
-    print(f"{library.table}\n\nwritten: {command.run / skills.FOLDER}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -229,6 +229,13 @@ class SkillLibrary:
         return SkillEnv(env, self.act, self.config.skill_dim, hold)
 
 
+def write(agent: Any, step: int, config: Config[Any], envs: Any, run: Path) -> str:
+    """Make the library of a run, see `SkillLibrary.of`, write it into the run's folder, and return what to tell."""
+    library = SkillLibrary.of(agent, config, step, envs, RESETS)
+    library.save(run / FOLDER)
+    return f"{library.table}\n\nwritten: {run / FOLDER}"
+
+
 def located(folder: Path) -> Path:
     """Return where a library lies: in the folder itself or, if that is a run's, in it; raise FileNotFoundError."""
     if (folder / DESCRIPTION).exists() or not (folder / "config.json").exists():
