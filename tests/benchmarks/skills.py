@@ -96,13 +96,9 @@ def main() -> None:
             if seed == args.seeds[0]:
                 title = "random policy" if name == "random" else VARIANTS[name][0].split(":")[0]
                 page.fan(axis, paths, shown)
-                axis.set(
-                    title=f"{title}: {numbers['coverage']:.0f} bins",
-                    aspect="equal",
-                    xlim=(-0.5, 0.5),
-                    ylim=(-0.5, 0.5),
-                    xlabel="metres",
-                )
+                axis.set_aspect("equal", adjustable="box")
+                axis.set(xlim=(-0.5, 0.5), ylim=(-0.5, 0.5), xlabel="metres")
+                axis.set_title(f"{title}: {numbers['coverage']:.0f} bins")
         label = "random policy" if name == "random" else VARIANTS[name][0]
         cells = [", ".join(f"{n[column]:.3g}" if column in n else "" for n in found) for column in COLUMNS]
         print(f"| {label} | " + " | ".join(cell.strip(", ") for cell in cells) + " |", flush=True)
