@@ -7,6 +7,22 @@ from agents.slim import SlimConfig
 
 SMALL = SlimConfig(rewards=("discovery", "effort:0.3"), hidden=(64, 64), shared=1, std=0.5)
 SKILLS: dict[str, Config[Any]] = {
+    "slim": Config(
+        "slim",
+        SlimConfig(),
+        task="panda_tabletop",
+        observation="state",
+        signals=True,
+        action_repeat=1,
+        num_envs=2048,
+        steps=100_000_000,
+        train_ratio=1 / 51_200,  # 25 actions in each of 2048 environments
+        prefill=0,
+        replay_size=2**20,
+        eval_every=10_000_000,
+        log_every=1_000_000,
+        checkpoint_every=10_000_000,
+    ),
     "slim-small": Config(
         "slim-small",
         SMALL,
@@ -26,5 +42,6 @@ SKILLS: dict[str, Config[Any]] = {
     ),
 }
 ABOUT = {
+    "slim": "SLIM: manipulation skills from reach, discovery and safety, with a critic for each. One GPU.",
     "slim-small": "SLIM, skills with one critic for each reward, for two processor cores: minutes on a point mass.",
 }
