@@ -4,6 +4,7 @@ They see states and act in as many environments as solutions are played at once.
 `--time-limit` control steps.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from agents.archive_config import ArchiveConfig
@@ -46,19 +47,11 @@ def large(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_si
 
 def small(name: str, agent: Any, train_ratio: float, prefill: int = 0, replay_size: int = 500_000) -> Config[Any]:
     """Return settings for two processor cores: twenty thousand evaluations of 250 steps."""
-    return Config(
-        name,
-        agent,
-        task="cheetah_run",
-        observation="state",
-        measures=FEET,
-        action_repeat=1,
+    return replace(
+        large(name, agent, train_ratio, prefill, replay_size),
         num_envs=64,
         time_limit=250,
         steps=5_000_000,
-        train_ratio=train_ratio,
-        prefill=prefill,
-        replay_size=replay_size,
         eval_every=1_000_000,
         eval_episodes=64,
         log_every=100_000,

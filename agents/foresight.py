@@ -29,10 +29,10 @@ class Foresight:
         self.seen = 0  # first rows
 
     def see(self, timestep: TensorDict) -> None:
-        """Remember the first rows of a timestep (N,), in the place of the oldest."""
+        """Remember the first rows of a timestep (N,), in the place of the oldest. Asks the device which they are."""
         first = timestep["is_first"].nonzero().squeeze(1)  # (n,)
         places = torch.arange(self.seen, self.seen + len(first), device=first.device) % STARTS
-        self.starts[places] = torch.cat([timestep["state"], timestep["readings"]], 1)[first]
+        self.starts[places] = torch.cat([timestep["state"][first], timestep["readings"][first]], 1)
         self.seen += len(first)
 
     def begun(self, count: int, generator: torch.Generator) -> Begun:
