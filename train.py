@@ -68,6 +68,8 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         ranges=envs.measure_ranges,
         kinds=envs.measure_kinds,
         signals=envs.signal_shapes,
+        task=envs.task,
+        action_repeat=envs.action_repeat,
     )
     return CLASSES[type(config.agent)](spaces, config.agent, find_device(config.device))
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,7 +12,7 @@ import envs as environments
 from agents import checkpoint
 from agents.run_folder import load_config
 from agents.slim import Slim, SlimConfig
-from agents.solutions import Perceptrons, Players
+from agents.solutions import Players
 from train import load_agent, make_envs
 from views import archive_page, archives, curves, motions, skill_page, skills
 
@@ -94,8 +94,8 @@ def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions
     shown = archives.load(run, config.measures, run.name)
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
-    perceptrons = Perceptrons(envs.observation_shapes["state"][0], envs.action_dim, config.agent.hidden)
-    played = motions.record(Players(perceptrons, solutions.to(envs.device)), envs, seconds)
+    agent: Any = load_agent(run, config, envs)[0]
+    played = motions.record(Players(agent.illumination.kind, solutions.to(envs.device)), envs, seconds)
     envs.close()
     return shown, played
 

@@ -23,6 +23,8 @@ class ArchiveConfig:
     """Least and largest value of each measure: LOW HIGH LOW HIGH ... Default: what the task says."""
     outside: Literal["reject", "clip"] = "reject"
     """What happens to solutions whose measures lie outside."""
+    reevaluate: float = 0.1
+    """Share of the evaluations in which elites play again."""
     history_every: int = 256
     """Evaluations between the frames of the archive's history."""
 

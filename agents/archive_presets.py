@@ -13,10 +13,13 @@ from agents.dcrl_map_elites import DCRLMapElitesConfig
 from agents.imagined_map_elites import ImaginedMapElitesConfig
 from agents.map_elites import MapElitesConfig
 from agents.pga_map_elites import PGAMapElitesConfig
+from agents.skill_map_elites import SkillMapElitesConfig
 from agents.td3 import TD3Config
 
 FEET = ("back_foot_contact", "front_foot_contact")
 GRID = ArchiveConfig(grid=(32, 32))
+PUSHED = ("displacement_x", "displacement_y")  # metres, of the object
+PUSHES = ArchiveConfig(grid=(24, 24), ranges=((-0.6, 0.6), (-0.6, 0.6)))  # cells of 5 cm
 SMALL: dict[str, Any] = {"archive": GRID, "hidden": (64, 64)}
 CRITICS = TD3Config(hidden=(128, 128), batch=128)
 # As in both papers, three steps of the critics for each evaluation.
@@ -70,6 +73,19 @@ ARCHIVES: dict[str, Config[Any]] = {
     "pga-map-elites-small": small("pga-map-elites-small", PGAMapElitesConfig(**SMALL, td3=CRITICS), **SMALL_PACE),
     "dcrl-map-elites": large("dcrl-map-elites", DCRLMapElitesConfig(), **LARGE_PACE),
     "dcrl-map-elites-small": small("dcrl-map-elites-small", DCRLMapElitesConfig(**SMALL, td3=CRITICS), **SMALL_PACE),
+    "skill-map-elites": replace(
+        large("skill-map-elites", SkillMapElitesConfig(archive=PUSHES), 1 / 2**20, replay_size=2**16),
+        task="panda_tabletop",
+        measures=PUSHED,
+    ),
+    "skill-map-elites-small": replace(
+        small("skill-map-elites-small", SkillMapElitesConfig(archive=PUSHES), 1 / 2**14, replay_size=2**12),
+        task="point_mass_easy",
+        measures=PUSHED,
+        action_repeat=2,
+        time_limit=200,
+        steps=1_000_000,
+    ),
 }
 ABOUT = {
     "map-elites": "MAP-Elites: an archive of policies that differ in an episode's measures. Published sizes, one GPU.",
@@ -80,4 +96,6 @@ ABOUT = {
     "pga-map-elites-small": "PGA-MAP-Elites for two processor cores, at map-elites-small's evaluations.",
     "dcrl-map-elites": "DCRL-MAP-Elites: critics and an actor that are told which measures to show. One GPU.",
     "dcrl-map-elites-small": "DCRL-MAP-Elites for two processor cores, at map-elites-small's evaluations.",
+    "skill-map-elites": "MAP-Elites over sequences of a SLIM library's skills: --agent.library RUN. One GPU.",
+    "skill-map-elites-small": "MAP-Elites over the skills of slim-small for two processor cores: 5,000 evaluations.",
 }

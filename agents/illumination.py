@@ -16,12 +16,13 @@ from torch import Tensor
 
 from agents import archive_io, history, outcomes
 from agents.archive import Archive
+from agents.archive_config import ArchiveConfig
 from agents.elites import Extra
 from agents.emitters import Emitted, Emitting
 from agents.evaluation import Environments
 from agents.history import History
 from agents.reevaluation import Reevaluation, figures, reported
-from agents.solutions import Perceptrons
+from agents.solutions import Kind
 
 EXTRA: Extra = {"emitter": ((), torch.int64)}  # of an elite: which emitter made it
 FOLDER = "archive"  # in a run's folder
@@ -32,20 +33,19 @@ class Illumination:
 
     def __init__(
         self,
-        perceptrons: Perceptrons,
+        kind: Kind,
         archive: Archive,
         emitters: Emitting,
-        reevaluation: Reevaluation,
-        frames: History,
-        seen: str = "state",
+        config: ArchiveConfig,
         notice: Callable[[Tensor, Tensor], None] = lambda episode, measures: None,
     ) -> None:
-        """seen: which observation solutions read. notice: is told episodes (n,) that ended and their measures (n, M).
+        """notice: is told episodes (n,) that ended and their measures (n, M).
 
         Episodes are numbered from 1, whatever they play.
         """
-        self.perceptrons, self.archive, self.emitters, self.seen = perceptrons, archive, emitters, seen
-        self.reevaluation, self.frames, self.notice = reevaluation, frames, notice
+        self.kind, self.archive, self.emitters, self.notice = kind, archive, emitters, notice
+        self.reevaluation = Reevaluation(archive, config.reevaluate)
+        self.frames = History(archive.cells, config.history_every)
         self.episodes = 0  # that were begun
         self._metrics: dict[str, Tensor] | None = None  # none after something has changed
 
@@ -66,19 +66,18 @@ class Illumination:
     @torch.no_grad()
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
         """Answer a timestep (N,): every row by its solution, or all by the best elite. Asks the device who begins."""
-        observation = timestep[self.seen]
-        if not explore:
-            best = self.archive.best()["solution"].expand(len(observation), -1)  # (N, P)
-            return self._answer(best, observation), carry
         carry = carry.clone(recurse=False).update(outcomes.follow(timestep, carry))
+        if not explore:
+            best = self.archive.best()["solution"].expand(len(carry), -1)  # (N, P)
+            return self._answer(best, timestep, carry), carry
         if timestep["is_last"].any():
             self._judge(timestep, carry)
         if timestep["is_first"].any():
             self._begin(timestep["is_first"].nonzero().squeeze(1), carry)
-        return self._answer(carry["solution"], observation), carry
+        return self._answer(carry["solution"], timestep, carry), carry
 
-    def _answer(self, solutions: Tensor, observation: Tensor) -> TensorDict:
-        action = self.perceptrons(solutions, observation)  # (N, A)
+    def _answer(self, solutions: Tensor, timestep: TensorDict, carry: TensorDict) -> TensorDict:
+        action = self.kind.act(solutions, timestep["state"], carry["age"])  # (N, A)
         return TensorDict({"action": action}, batch_size=[len(action)], device=action.device)
 
     def _judge(self, timestep: TensorDict, carry: TensorDict) -> None:
@@ -135,7 +134,7 @@ class Illumination:
 
     def assess(self, envs: Environments) -> dict[str, Tensor]:
         """Play every elite for one fresh episode; return the figures of the archive that this gives."""
-        return figures(reported(self.archive, self.perceptrons, envs, self.seen), "reevaluated")
+        return figures(reported(self.archive, self.kind, envs), "reevaluated")
 
     def export(self, folder: Path) -> None:
         """Write the archive and its history into a run's folder."""

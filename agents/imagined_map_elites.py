@@ -17,19 +17,19 @@ from agents.emitters import Emitters
 from agents.evaluation import Environments
 from agents.foresight import Foresight
 from agents.generators import own_generator
-from agents.history import History
 from agents.illumination import EXTRA, Illumination
 from agents.imagined import Screening, imagine, votes
 from agents.map_elites import Genetic, begun_after, perceptrons_of
-from agents.reevaluation import Reevaluation
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
+from agents.variation import VariationConfig
 from world_models.ensemble import EnsembleConfig
 
 
 @dataclass(frozen=True)
 class ImaginedMapElitesConfig:
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    variation: VariationConfig = field(default_factory=VariationConfig)
     model: EnsembleConfig = field(default_factory=EnsembleConfig)
     offspring: int = 8
     """Solutions that are imagined for each that is played; 1 imagines none."""
@@ -37,14 +37,6 @@ class ImaginedMapElitesConfig:
     """Updates of the models before they are asked."""
     hidden: tuple[int, ...] = (128, 128)
     """Hidden units of each layer of a policy."""
-    initial: int = 500
-    """Random solutions to begin with."""
-    iso: float = 0.005
-    """Deviation of the isotropic part of a variation."""
-    line: float = 0.05
-    """Deviation of the part along the line to another elite."""
-    reevaluate: float = 0.1
-    """Share of the evaluations in which elites play again."""
 
 
 class ImaginedMapElites:
@@ -57,11 +49,11 @@ class ImaginedMapElites:
         self.spaces, self.generator = spaces, own_generator(device)
         self.perceptrons = perceptrons_of(spaces, config.hidden)
         self.archive = make_archive(config.archive, spaces, self.perceptrons.solution_dim, EXTRA, device)
-        genetic = Genetic(self.perceptrons, self.archive, config.iso, config.line, self.generator)
+        genetic = Genetic(self.perceptrons, self.archive, config.variation, self.generator)
         self.foresight = Foresight(spaces, config.model, device)
-        begun = begun_after(self.archive, config.initial)
+        begun = begun_after(self.archive, config.variation.initial)
         self.screening = Screening(
-            Emitters(genetic.emitters(config.initial), device),
+            Emitters(genetic.emitters(), device),
             config.offspring,
             lambda: begun() and self.foresight.updates >= config.learned,
             self.votes,
@@ -71,8 +63,7 @@ class ImaginedMapElites:
             self.perceptrons,
             self.archive,
             self.screening,
-            Reevaluation(self.archive, config.reevaluate),
-            History(self.archive.cells, config.archive.history_every),
+            config.archive,
         )
 
     def votes(self, solutions: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""MAP-Elites (arXiv 1504.04909): random solutions first, then variations of elites, the better one in each cell."""
+"""MAP-Elites (arXiv 1504.04909): random solutions first, then variations of elites, the better one in each cell.
+
+It is the same for every kind of solution; here are policies, in `agents/skill_map_elites.py` skills.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,45 +17,36 @@ from agents.archive_config import ArchiveConfig, make_archive
 from agents.emitters import Emitted, Emitter, Emitters
 from agents.evaluation import Environments
 from agents.generators import own_generator
-from agents.history import History
 from agents.illumination import EXTRA, Illumination
-from agents.reevaluation import Reevaluation
 from agents.replay import ReplayBuffer
-from agents.solutions import Perceptrons
+from agents.solutions import Kind, Perceptrons
 from agents.spaces import Spaces
-from agents.variation import iso_line
+from agents.variation import VariationConfig, iso_line
 
 
 @dataclass(frozen=True)
 class MapElitesConfig:
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    variation: VariationConfig = field(default_factory=VariationConfig)
     hidden: tuple[int, ...] = (128, 128)
     """Hidden units of each layer of a policy."""
-    initial: int = 500
-    """Random solutions to begin with."""
-    iso: float = 0.005
-    """Deviation of the isotropic part of a variation."""
-    line: float = 0.05
-    """Deviation of the part along the line to another elite."""
-    reevaluate: float = 0.1
-    """Share of the evaluations in which elites play again."""
 
 
 class MapElites:
-    """Play solutions, keep elites; there is nothing to learn from the replay."""
+    """Play solutions of one kind, keep elites; there is nothing to learn from the replay."""
 
-    def __init__(self, spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> None:
-        self.perceptrons = perceptrons_of(spaces, config.hidden)
-        self.generator = own_generator(device)
-        self.archive = make_archive(config.archive, spaces, self.perceptrons.solution_dim, EXTRA, device)
-        genetic = Genetic(self.perceptrons, self.archive, config.iso, config.line, self.generator)
-        self.illumination = Illumination(
-            self.perceptrons,
-            self.archive,
-            Emitters(genetic.emitters(config.initial), device),
-            Reevaluation(self.archive, config.reevaluate),
-            History(self.archive.cells, config.archive.history_every),
-        )
+    def __init__(
+        self,
+        kind: Kind,
+        spaces: Spaces,
+        archive: ArchiveConfig,
+        variation: VariationConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.kind, self.generator = kind, own_generator(device)
+        self.archive = make_archive(archive, spaces, kind.solution_dim, EXTRA, device)
+        emitters = Emitters(Genetic(kind, self.archive, variation, self.generator).emitters(), device)
+        self.illumination = Illumination(kind, self.archive, emitters, archive)
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return what each environment plays (N,), before any plays."""
@@ -75,33 +69,38 @@ class MapElites:
         self.illumination.export(folder)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the archive, its history, and the random generator."""
-        return {"illumination": self.illumination.state_dict(), "generator": self.generator.get_state()}
+        """Return the archive, its history, what solutions play by, and the random generator."""
+        return {
+            "illumination": self.illumination.state_dict(),
+            "kind": self.kind.state_dict(),
+            "generator": self.generator.get_state(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
+        self.kind.load_state_dict(state_dict["kind"])
         self.illumination.load_state_dict(state_dict["illumination"])
         self.generator.set_state(state_dict["generator"])
+
+
+def policy_map_elites(spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> MapElites:
+    """Return MAP-Elites over the parameters of policies."""
+    return MapElites(perceptrons_of(spaces, config.hidden), spaces, config.archive, config.variation, device)
 
 
 class Genetic:
     """The emitters that need nothing but the archive: random solutions, and variations of elites."""
 
-    def __init__(
-        self, perceptrons: Perceptrons, archive: Archive, iso: float, line: float, generator: torch.Generator
-    ) -> None:
-        """Raise ValueError for deviations below 0."""
-        for name, deviation in (("iso", iso), ("line", line)):
-            if not deviation >= 0:
-                raise ValueError(f"--agent.{name} must be at least 0, not {deviation}")
-        self.perceptrons, self.archive, self.generator = perceptrons, archive, generator
-        self.iso, self.line = iso, line
+    def __init__(self, kind: Kind, archive: Archive, config: VariationConfig, generator: torch.Generator) -> None:
+        """Raise ValueError for numbers below their least."""
+        for name, value, least in (("initial", config.initial, 1), ("iso", config.iso, 0), ("line", config.line, 0)):
+            if not value >= least:
+                raise ValueError(f"--agent.variation.{name} must be at least {least}, not {value}")
+        self.kind, self.archive, self.config, self.generator = kind, archive, config, generator
 
-    def emitters(self, initial: int, share: float = 1.0) -> dict[str, Emitter]:
+    def emitters(self, share: float = 1.0) -> dict[str, Emitter]:
         """Return both: random until `initial` were offered and one was kept, variations from then on."""
-        if initial < 1:
-            raise ValueError(f"--agent.initial must be at least 1, not {initial}")
-        begun = begun_after(self.archive, initial)
+        begun = begun_after(self.archive, self.config.initial)
         return {
             "random": Emitter(1.0, self.draw, lambda: not begun()),
             "iso_line": Emitter(share, self.vary, begun),
@@ -109,12 +108,12 @@ class Genetic:
 
     def draw(self, count: int) -> Emitted:
         """Return random solutions (n, P)."""
-        return self.for_none(self.perceptrons.draw(count, self.generator))
+        return self.for_none(self.kind.draw(count, self.generator))
 
     def vary(self, count: int) -> Emitted:
         """Return variations of elites (n, P), each with a second one along the line to which it moves."""
         first, second = (self.archive.sample(count, self.generator)["solution"] for _ in range(2))
-        return self.for_none(iso_line(first, second, self.iso, self.line, self.generator))
+        return self.for_none(iso_line(first, second, self.config.iso, self.config.line, self.generator))
 
     def for_none(self, solutions: Tensor) -> Emitted:
         """Say of solutions (n, P) that they are meant to show nothing in particular."""

@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from agents.evaluation import Environments, evaluate
-from agents.solutions import Perceptrons, Players
+from agents.solutions import Kind, Players, aged
 
 
 class Ended(NamedTuple):
@@ -27,15 +27,17 @@ def nothing_yet(num_envs: int, device: torch.device) -> dict[str, Tensor]:
     return {
         "return": torch.zeros(num_envs, device=device),  # (N,) so far
         "whole": torch.zeros(num_envs, dtype=torch.bool, device=device),  # (N,) seen from the first row
+        "age": torch.zeros(num_envs, dtype=torch.int64, device=device),  # (N,) actions so far
     }
 
 
 def follow(timestep: TensorDict, carry: TensorDict) -> dict[str, Tensor]:
-    """Take a timestep (N,) into the returns so far."""
+    """Take a timestep (N,) into the returns and the ages so far."""
     first = timestep["is_first"]  # (N,)
     return {
         "return": torch.where(first, 0.0, carry["return"] + timestep["reward"]),
         "whole": carry["whole"] | first,
+        "age": aged(timestep, carry["age"]),
     }
 
 
@@ -45,7 +47,7 @@ def ended(timestep: TensorDict, followed: dict[str, Tensor]) -> Ended:
     return Ended(rows, followed["return"][rows], timestep["measures"][rows])
 
 
-def play(perceptrons: Perceptrons, solutions: Tensor, envs: Environments, seen: str = "state") -> tuple[Tensor, Tensor]:
+def play(kind: Kind, solutions: Tensor, envs: Environments) -> tuple[Tensor, Tensor]:
     """Play solutions (n, P) for one fresh episode each: returns (n,) and measures (n, M).
 
     They take turns in the N environments; what plays there besides, to fill these, does not count.
@@ -54,7 +56,7 @@ def play(perceptrons: Perceptrons, solutions: Tensor, envs: Environments, seen: 
     for some in solutions.split(envs.num_envs):
         filled = some[torch.arange(envs.num_envs, device=some.device) % len(some)]  # (N, P)
         measured = Measured(envs)
-        returns = evaluate(Players(perceptrons, filled, seen), measured, envs.num_envs)  # (N,)
+        returns = evaluate(Players(kind, filled), measured, envs.num_envs)  # (N,)
         objective.append(returns[: len(some)])
         measures.append(measured.measures[: len(some)])
     return torch.cat(objective), torch.cat(measures)

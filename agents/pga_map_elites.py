@@ -16,14 +16,13 @@ from agents.archive_config import ArchiveConfig, make_archive
 from agents.emitters import Emitted, Emitter, Emitters
 from agents.evaluation import Environments
 from agents.generators import own_generator
-from agents.history import History
 from agents.illumination import EXTRA, Illumination
 from agents.map_elites import Genetic, begun_after, perceptrons_of
 from agents.policy_gradient import Recent, ascend
-from agents.reevaluation import Reevaluation
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
 from agents.td3 import TD3, TD3Config, transitions
+from agents.variation import VariationConfig
 
 
 @dataclass(frozen=True)
@@ -42,22 +41,15 @@ class Ascent:
 @dataclass(frozen=True)
 class PGAMapElitesConfig:
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    variation: VariationConfig = field(default_factory=VariationConfig)
     td3: TD3Config = field(default_factory=TD3Config)
     ascent: Ascent = field(default_factory=Ascent)
     hidden: tuple[int, ...] = (128, 128)
     """Hidden units of each layer of a policy."""
-    initial: int = 500
-    """Random solutions to begin with."""
     genetic: float = 0.49
     """Share of the offspring made by isotropic and line variation."""
     greedy: float = 0.01
     """Share of the greedy actor, which is offered as it is."""
-    iso: float = 0.005
-    """Deviation of the isotropic part of a variation."""
-    line: float = 0.05
-    """Deviation of the part along the line to another elite."""
-    reevaluate: float = 0.1
-    """Share of the evaluations in which elites play again."""
 
 
 class PGAMapElites:
@@ -71,10 +63,10 @@ class PGAMapElites:
         self.td3 = TD3(self.perceptrons, config.td3, self.generator)
         self.recent = Recent(config.ascent.steps, config.td3.batch, spaces.observations["state"], device)
         self.moved = torch.zeros((), device=device)  # by the last gradients, as a share of parameters' length
-        self.genetic = Genetic(self.perceptrons, self.archive, config.iso, config.line, self.generator)
-        begun = begun_after(self.archive, config.initial)
+        self.genetic = Genetic(self.perceptrons, self.archive, config.variation, self.generator)
+        begun = begun_after(self.archive, config.variation.initial)
         emitters = {
-            **self.genetic.emitters(config.initial, config.genetic),
+            **self.genetic.emitters(config.genetic),
             "policy_gradient": Emitter(config.ascent.share, self.climb, lambda: begun() and self.recent.full()),
             "greedy": Emitter(config.greedy, self.greedy, lambda: begun() and self.recent.full()),
         }
@@ -82,8 +74,7 @@ class PGAMapElites:
             self.perceptrons,
             self.archive,
             Emitters(emitters, device),
-            Reevaluation(self.archive, config.reevaluate),
-            History(self.archive.cells, config.archive.history_every),
+            config.archive,
         )
 
     def initial_carry(self, num_envs: int) -> TensorDict:

@@ -14,7 +14,7 @@ from agents import archive_metrics
 from agents.archive import Archive
 from agents.evaluation import Environments
 from agents.outcomes import play
-from agents.solutions import Perceptrons
+from agents.solutions import Kind
 
 
 class Reevaluation:
@@ -23,7 +23,7 @@ class Reevaluation:
     def __init__(self, archive: Archive, share: float) -> None:
         """Raise ValueError for a share outside [0, 1)."""
         if not 0 <= share < 1:
-            raise ValueError(f"the share of evaluations that elites get again must lie in [0, 1), not {share}")
+            raise ValueError(f"--agent.archive.reevaluate must lie in [0, 1), not {share}")
         self.archive, self.share, self.credit = archive, share, 0.0
 
     def draw(self, count: int) -> TensorDict:
@@ -40,12 +40,12 @@ class Reevaluation:
         self.credit = state_dict["credit"]
 
 
-def reported(archive: Archive, perceptrons: Perceptrons, envs: Environments, seen: str = "state") -> Archive:
+def reported(archive: Archive, kind: Kind, envs: Environments) -> Archive:
     """Return an archive of the same elites where one fresh evaluation each puts them; the original stays as it is."""
     elites = archive.elites()
     if not len(elites):
         return archive
-    objective, measures = play(perceptrons, elites["solution"], envs, seen)
+    objective, measures = play(kind, elites["solution"], envs)
     return archive_metrics.corrected(archive, elites, objective, measures)
 
 

@@ -9,10 +9,11 @@ from agents.config import Config, nearest
 from agents.dcrl_map_elites import DCRLMapElites, DCRLMapElitesConfig
 from agents.imagined_map_elites import ImaginedMapElites, ImaginedMapElitesConfig
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.map_elites import MapElites, MapElitesConfig
+from agents.map_elites import MapElitesConfig, policy_map_elites
 from agents.pga_map_elites import PGAMapElites, PGAMapElitesConfig
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.skill_map_elites import SkillMapElitesConfig, skill_map_elites
 from agents.slim import Slim, SlimConfig
 
 AGENTS: dict[str, Config[Any]] = {
@@ -27,11 +28,12 @@ AGENTS: dict[str, Config[Any]] = {
 CLASSES: dict[type, Callable[..., Agent]] = {
     DCRLMapElitesConfig: DCRLMapElites,
     InfoPowerConfig: InfoPower,
-    MapElitesConfig: MapElites,
+    MapElitesConfig: policy_map_elites,
     PGAMapElitesConfig: PGAMapElites,
     ImaginedMapElitesConfig: ImaginedMapElites,
     SB3PPOConfig: SB3PPO,
     SB3SACConfig: SB3SAC,
+    SkillMapElitesConfig: skill_map_elites,
     SlimConfig: Slim,
 }
 ABOUT = {

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def drawn_skills(like: Tensor) -> Tensor:
-    """Draw skills (..., Z) uniformly from the unit sphere, from torch's default generator of the device."""
-    return F.normalize(torch.randn_like(like), dim=-1)
+def drawn_skills(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw skills (..., Z) uniformly from the unit sphere, by default from torch's own generator of the device."""
+    return F.normalize(torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator), dim=-1)
 
 
 def even_skills(number: Tensor, skill_dim: int) -> Tensor:

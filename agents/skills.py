@@ -211,21 +211,24 @@ class SkillLibrary:
         waypoints = Waypoints(goal, radius, self.origin.position_dim, self.device)
         return Planner(self.act, model or self.model, self.config.skill_dim, waypoints, config or PlanConfig())
 
+    def suit(self, task: str, action_repeat: int, observations: Mapping[str, tuple[int, ...]], action_dim: int) -> None:
+        """Raise ValueError, in one line, for environments of which these skills know nothing."""
+        o = self.origin
+        for what, own, other in (
+            ("of the task", o.task, task),
+            ("with an action repeat of", o.action_repeat, action_repeat),
+            ("with states of", (o.state_dim,), observations.get("state")),
+            ("with actions of", o.action_dim, action_dim),
+        ):
+            if own != other:
+                raise ValueError(f"these skills were learned {what} {own}, and the environments have {other}")
+
     def as_env(self, env: Any, hold: int) -> SkillEnv:
         """Return environments whose actions in [-1, 1] are skills, held for `hold` steps; see `SkillEnv`.
 
         Raises ValueError, in one line, for environments of another task, action repeat or observation.
         """
-        o = self.origin
-        state = env.observation_shapes.get("state")
-        for what, own, other in (
-            ("of the task", o.task, env.task),
-            ("with an action repeat of", o.action_repeat, env.action_repeat),
-            ("with states of", (o.state_dim,), state),
-            ("with actions of", o.action_dim, env.action_dim),
-        ):
-            if own != other:
-                raise ValueError(f"these skills were learned {what} {own}, and the environments have {other}")
+        self.suit(env.task, env.action_repeat, env.observation_shapes, env.action_dim)
         return SkillEnv(env, self.act, self.config.skill_dim, hold)
 
 

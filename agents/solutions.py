@@ -1,12 +1,41 @@
-"""Populations of policies: each a row of parameters (P,), all played at once, without a loop over them."""
+"""Populations of solutions, rows (P,), all played at once, without a loop over them: here of policies' parameters."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
+from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
+
+
+class Kind(Protocol):
+    """A kind of solution: how many numbers it has, where it comes from, and how it acts."""
+
+    @property
+    def solution_dim(self) -> int:
+        """P."""
+        ...
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return random solutions (n, P) on the generator's device."""
+        ...
+
+    def act(self, solutions: Tensor, observation: Tensor, age: Tensor) -> Tensor:
+        """Let each of N solutions (N, P) answer an observation (N, O), so many actions (N,) after its episode began.
+
+        Returns actions (N, A).
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run needs to play its solutions again, beside its configuration."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Play as the kind did that a `state_dict` is of."""
+        ...
 
 
 class Perceptrons:
@@ -46,6 +75,10 @@ class Perceptrons:
         """Let each of n solutions (n, P) answer observations of its own, (n, O) or (n, B, O): (n, A) or (n, B, A)."""
         return torch.tanh(self.unbounded(solutions, observation))
 
+    def act(self, solutions: Tensor, observation: Tensor, age: Tensor) -> Tensor:
+        """Answer observations (N, O), at whatever age of the episodes: (N, A)."""
+        return self(solutions, observation)
+
     def unbounded(self, solutions: Tensor, inputs: Tensor) -> Tensor:
         """Return what comes before the tanh, which alone is of use where outputs have no bounds."""
         layers = self.layers_of(solutions)
@@ -56,22 +89,37 @@ class Perceptrons:
         x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)  # (n, B, out)
         return x if inputs.dim() == 3 else x.squeeze(1)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: the configuration says all."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take nothing."""
+
 
 class Players:
     """Play given solutions (N, P), one an environment, whatever `explore` says: a policy for `evaluate`."""
 
-    def __init__(self, perceptrons: Perceptrons, solutions: Tensor, seen: str = "state") -> None:
-        """seen: which observation of a timestep (N,) they read."""
-        self.perceptrons, self.solutions, self.seen = perceptrons, solutions, seen
+    def __init__(self, kind: Kind, solutions: Tensor) -> None:
+        self.kind, self.solutions = kind, solutions
 
     def initial_carry(self, num_envs: int) -> TensorDict:
-        """Remember nothing. Raises ValueError for another number of environments than solutions."""
+        """Return no ages yet (N,). Raises ValueError for another number of environments than solutions."""
         if num_envs != len(self.solutions):
             raise ValueError(f"{len(self.solutions)} solutions play in as many environments, not in {num_envs}")
-        return TensorDict({}, batch_size=[num_envs], device=self.solutions.device)
+        device = self.solutions.device
+        age = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        return TensorDict({"age": age}, batch_size=[num_envs], device=device)
 
     @torch.no_grad()
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
         """Answer a timestep (N,)."""
-        action = self.perceptrons(self.solutions, timestep[self.seen])  # (N, A)
-        return TensorDict({"action": action}, batch_size=timestep.batch_size), carry
+        age = aged(timestep, carry["age"])
+        action = self.kind.act(self.solutions, timestep["state"], age)  # (N, A)
+        batch = timestep.batch_size
+        return TensorDict({"action": action}, batch_size=batch), TensorDict({"age": age}, batch_size=batch)
+
+
+def aged(timestep: TensorDict, age: Tensor) -> Tensor:
+    """Return how many actions the episodes (N,) of a timestep (N,) have had, given that of the timestep before."""
+    return torch.where(timestep["is_first"], 0, age + 1)

@@ -23,3 +23,6 @@ class Spaces:
     """How each measure is made of a timestep's `readings` (N, M): their `mean`, `maximum` or `change`."""
     signals: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes of a timestep's signals, without N, by name."""
+    task: str = ""
+    action_repeat: int = 1
+    """Control steps that an action is held."""

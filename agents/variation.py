@@ -1,7 +1,19 @@
 """Variation of solutions: isotropic noise, and noise along the line to another elite (arXiv 1804.03906)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class VariationConfig:
+    initial: int = 500
+    """Random solutions to begin with."""
+    iso: float = 0.005
+    """Deviation of the isotropic part of a variation."""
+    line: float = 0.05
+    """Deviation of the part along the line to another elite."""
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from agents import archive_io, history
 
 SCENE = "--num-envs 3 --time-limit 8 --threads 1 --device cpu --steps 360 --eval-every 0 --eval-episodes 2"
 PACE = "--log-every 48 --checkpoint-every 0 --train-ratio .2"
-ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.initial 5 --agent.archive.history-every 2"
+ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.variation.initial 5 --agent.archive.history-every 2"
 MEASURES = "--measures torso_speed torso_turn --agent.archive.ranges 0 .1 -.01 .01 --agent.archive.outside clip"
 
 

@@ -14,6 +14,7 @@ from agents.replay import ReplayBuffer
 from agents.solutions import Perceptrons
 from agents.spaces import Spaces
 from agents.td3 import TD3Config
+from agents.variation import VariationConfig
 
 SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
 ARCHIVE = ArchiveConfig(grid=(7,), ranges=((0.0, 8.0),))
@@ -22,7 +23,8 @@ ARCHIVE = ArchiveConfig(grid=(7,), ranges=((0.0, 8.0),))
 def make() -> DCRLMapElites:
     torch.manual_seed(0)
     td3 = TD3Config(hidden=(7,), batch=997)
-    return DCRLMapElites(SPACES, DCRLMapElitesConfig(ARCHIVE, td3, Ascent(steps=2), (5,), 1, injected=1.0))
+    config = DCRLMapElitesConfig(ARCHIVE, VariationConfig(initial=1), td3, Ascent(steps=2), (5,), injected=1.0)
+    return DCRLMapElites(SPACES, config)
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (11, 5)])

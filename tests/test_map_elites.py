@@ -13,12 +13,13 @@ import evaluate
 import train
 from agents import archive_io, history
 from agents.archive_config import ArchiveConfig
-from agents.map_elites import MapElites, MapElitesConfig
-from agents.registry import CLASSES
+from agents.illumination import Illumination
+from agents.map_elites import MapElitesConfig, policy_map_elites
 from agents.spaces import Spaces
+from agents.variation import VariationConfig
 
 SCENE = "--num-envs 3 --time-limit 7 --eval-episodes 2 --eval-every 84 --log-every 42 --checkpoint-every 84 --threads 1"
-ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.initial 5 --agent.archive.history-every 2"
+ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.variation.initial 5 --agent.archive.history-every 2"
 MEASURES = "--measures torso_speed torso_turn --agent.archive.ranges .1 .6 -.1 .1"
 MODELS = "--agent.learned 3 --agent.offspring 3 --agent.model.hidden 11 --agent.model.batch 13"
 CRITICS = "--train-ratio .2 --prefill 12 --agent.td3.hidden 11 --agent.td3.batch 13 --agent.ascent.steps 3"
@@ -35,7 +36,8 @@ EMITTERS = {
     "dcrl-map-elites-small": ("random", "iso_line", "policy_gradient", "injected"),
 }
 SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
-CONFIG = MapElitesConfig(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),), history_every=1), (5,), initial=4)
+ARCHIVED = ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),), history_every=1)
+CONFIG = MapElitesConfig(ARCHIVED, VariationConfig(initial=4), hidden=(5,))
 
 
 def arguments(name: str, run: Path, *more: Any, steps: int = 420) -> list[str]:
@@ -46,18 +48,21 @@ def arguments(name: str, run: Path, *more: Any, steps: int = 420) -> list[str]:
 def test_each_environment_plays_one_solution_an_episode() -> None:
     """Environment n always earns the same, in a cell of its own: the first solution that it played stays there."""
     torch.manual_seed(0)
-    agent, envs = MapElites(SPACES, CONFIG), Scripted(measures=True)
+    agent, envs = policy_map_elites(SPACES, CONFIG), Scripted(measures=True)
     timestep, carry = envs.reset(), agent.initial_carry(3)
     played: list[list[torch.Tensor]] = [[], [], []]
     for _ in range(24):
         before = carry["solution"]
         out, carry = agent.act(timestep, carry)
+        assert torch.equal(carry["age"], timestep["state"][:, 1].long())
         for n in range(3):
             if timestep["is_first"][n]:
                 played[n].append(carry["solution"][n])
             else:
                 assert torch.equal(carry["solution"][n], before[n])
-            expected = agent.perceptrons(carry["solution"][n : n + 1], timestep["state"][n : n + 1])
+            expected = agent.kind.act(
+                carry["solution"][n : n + 1], timestep["state"][n : n + 1], carry["age"][n : n + 1]
+            )
             torch.testing.assert_close(out["action"][n : n + 1], expected)
         timestep = envs.step(out["action"])
     elites = agent.archive.elites()
@@ -75,14 +80,16 @@ def test_each_environment_plays_one_solution_an_episode() -> None:
 
 def test_the_best_elite_acts_for_evaluations_and_all_are_assessed() -> None:
     torch.manual_seed(0)
-    agent, envs = MapElites(SPACES, CONFIG), Scripted(measures=True)
+    agent, envs = policy_map_elites(SPACES, CONFIG), Scripted(measures=True)
     timestep, carry = envs.reset(), agent.initial_carry(3)
     for _ in range(12):
         out, carry = agent.act(timestep, carry)
         timestep = envs.step(out["action"])
     best = agent.archive.elites()["solution"][-1:].expand(3, -1)  # of 115
     out, after = agent.act(timestep, carry, explore=False)
-    assert torch.equal(out["action"], agent.perceptrons(best, timestep["state"])) and after is carry
+    assert torch.equal(out["action"], agent.kind.act(best, timestep["state"], carry["age"]))
+    assert torch.equal(after["solution"], carry["solution"])
+    assert torch.equal(after["age"], timestep["state"][:, 1].long())
     before = agent.archive.stats()
     found = agent.assess(Scripted(measures=True))
     assert found["reevaluated/qd_score"] == 154 and found["reevaluated/coverage"] == pytest.approx(3 / 7)
@@ -106,8 +113,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
 ) -> None:
     name, reference = whole
     run = tmp_path / "run"
-    cls: Any = CLASSES[type(train.load_config(reference).agent)]
-    act, calls = cls.act, 0
+    act, calls = Illumination.act, 0
 
     def interrupting(self: Any, timestep: Any, carry: Any, explore: bool = True) -> Any:
         nonlocal calls
@@ -116,7 +122,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
             signal.raise_signal(signal.SIGINT)
         return act(self, timestep, carry, explore)
 
-    monkeypatch.setattr(cls, "act", interrupting)
+    monkeypatch.setattr(Illumination, "act", interrupting)
     words, stops = arguments(name, run, *MEASURES.split()), 0
     while True:
         try:
@@ -136,7 +142,7 @@ def test_a_run_has_its_archive_and_history_on_disk(whole: tuple[str, Path]) -> N
     agent, _ = train.load_agent(run, config, train.make_envs(config))
     archive, frames = archive_io.load(run / "archive"), history.load(run / "archive")
     elites = archive.elites()
-    assert len(elites) > 1 and elites["solution"].shape[1] == agent.perceptrons.solution_dim  # type: ignore[attr-defined]
+    assert len(elites) > 1 and elites["solution"].shape[1] == agent.illumination.kind.solution_dim  # type: ignore[attr-defined]
     kept = agent.archive.elites()  # type: ignore[attr-defined]
     assert all(
         torch.equal(elites[name], kept[name]) for name in ("cell", "solution", "objective", "measures", "emitter")
@@ -193,10 +199,10 @@ def test_mistakes_in_learning_are_answered_in_one_line(
         ("--agent.archive.grid --agent.archive.cells 1", "--agent.archive.cells must be at least 2, not 1"),
         ("--agent.archive.cells -3", "--agent.archive.cells must be at least 0, not -3"),
         ("--agent.archive.history-every 0", "--agent.archive.history-every must be at least 1, not 0"),
-        ("--agent.initial 0", "--agent.initial must be at least 1, not 0"),
+        ("--agent.variation.initial 0", "--agent.variation.initial must be at least 1, not 0"),
         ("--agent.hidden 5 0", "--agent.hidden must be at least 1, not 5 0"),
-        ("--agent.iso -1", "--agent.iso must be at least 0, not -1.0"),
-        ("--agent.reevaluate 1", "must lie in [0, 1), not 1.0"),
+        ("--agent.variation.iso -1", "--agent.variation.iso must be at least 0, not -1.0"),
+        ("--agent.archive.reevaluate 1", "--agent.archive.reevaluate must lie in [0, 1), not 1.0"),
         ("--observation pixels", "policies of an archive see states: take --observation state"),
     ],
 )

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from scripted import Scripted
-from torch import nn
+from tensordict import TensorDict
+from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from agents.evaluation import evaluate
@@ -70,3 +71,17 @@ def test_players_play_one_solution_an_environment() -> None:
             torch.testing.assert_close(row["action"][n], net(row["state"][n]))
     with pytest.raises(ValueError, match="3 solutions play in as many environments, not in 7"):
         players.initial_carry(7)
+
+
+class Clock(Perceptrons):
+    """Act by the age of the episode."""
+
+    def act(self, solutions: Tensor, observation: Tensor, age: Tensor) -> Tensor:
+        return age.unsqueeze(1)
+
+
+def test_players_tell_how_long_episodes_have_lasted() -> None:
+    """In environments that observe it, in episodes of 2, 3 and 5 steps, more than one each."""
+    rows: list[TensorDict] = []
+    evaluate(Players(Clock(2, 1, ()), torch.zeros(3, 3)), Scripted(), 7, watch=rows.append)
+    assert len(rows) > 6 and all(torch.equal(row["action"], row["state"][:, 1:]) for row in rows)
