@@ -19,7 +19,7 @@ from views import archive_page, archives, curves, motions, skill_page, skills
 
 @dataclass(frozen=True)
 class Command:
-    """Draw learning curves: all metrics of one run, or the returns of several, one line for each variant.
+    """Draw learning curves: all metrics of one run, or of several the returns, or the archives that all have filled.
 
     Of one run that learned skills, also plays them: skills.png, skills.gif, skills.json and a page, skills.html. Of one
     that filled an archive, also plays every elite: archive.html. Pages open in a browser without a network.
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check(command)
         runs = [curves.load_run(folder, load_config(folder)) for folder in command.runs]
         path = command.out or command.runs[0] / "curves.png"
-        curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_returns(runs), path)
+        curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
         page = write_page(command) if len(runs) == 1 and archives.has_archive(command.runs[0]) else None
     except (ValueError, OSError) as error:

@@ -15,7 +15,11 @@ from agents.archive import Archive
 
 def paper_metrics(archives: Sequence[Archive], offset: float = 0.0) -> dict[str, Tensor]:
     """Return the four figures of each of R runs (R,); `archives` must be of all runs of all algorithms compared."""
-    found = performance(archives, offset)
+    return paper_figures(performance(archives, offset))
+
+
+def paper_figures(found: Tensor) -> dict[str, Tensor]:
+    """Return the four figures of each of R runs (R,), of their performances (R, C)."""
     return {
         "global_performance": global_performance(found),
         "global_reliability": global_reliability(found),

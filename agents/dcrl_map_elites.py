@@ -75,7 +75,7 @@ class DCRLMapElites:
             self.archive,
             Emitters(emitters, device),
             config.archive,
-            notice=self.shown.add,
+            notice=lambda playing, objective, measures: self.shown.add(playing["episode"], measures),
         )
 
     def initial_carry(self, num_envs: int) -> TensorDict:

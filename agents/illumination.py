@@ -26,6 +26,8 @@ from agents.solutions import Kind
 
 EXTRA: Extra = {"emitter": ((), torch.int64)}  # of an elite: which emitter made it
 FOLDER = "archive"  # in a run's folder
+Notice = Callable[[TensorDict, Tensor, Tensor], None]
+"""Is told of episodes (n,) that ended: what played, as `initial_carry` has it, its returns (n,), measures (n, M)."""
 
 
 class Illumination:
@@ -37,12 +39,9 @@ class Illumination:
         archive: Archive,
         emitters: Emitting,
         config: ArchiveConfig,
-        notice: Callable[[Tensor, Tensor], None] = lambda episode, measures: None,
+        notice: Notice = lambda playing, objective, measures: None,
     ) -> None:
-        """notice: is told episodes (n,) that ended and their measures (n, M).
-
-        Episodes are numbered from 1, whatever they play.
-        """
+        """Episodes are numbered from 1, whatever they play."""
         self.kind, self.archive, self.emitters, self.notice = kind, archive, emitters, notice
         self.reevaluation = Reevaluation(archive, config.reevaluate)
         self.frames = History(archive.cells, config.history_every)
@@ -84,7 +83,7 @@ class Illumination:
         """Tell the archive what became of the episodes that end here."""
         rows, objective, measures = outcomes.ended(timestep, carry)  # (n,), (n,), (n, M)
         playing = carry[rows]
-        self.notice(playing["episode"], measures)
+        self.notice(playing, objective, measures)
         new = playing["cell"] == self.archive.cells  # (n,)
         if new.any():
             fresh = playing[new]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tiny import arguments
 
 import train
 import visualize
+from agents.registry import preset
 from views import curves
 
 
@@ -61,7 +63,7 @@ def test_seeds_are_averaged_and_variants_named_by_what_was_changed(run: Path, tm
     ]
     evaluation = [{"policy": "random", "distraction": "none", "mean": 4.5}]
     (folders[0] / "evaluation.json").write_text(json.dumps(evaluation))
-    figure = curves.draw_returns([loaded(folder) for folder in folders])
+    figure = curves.draw_runs([loaded(folder) for folder in folders])
     steps, minutes = figure.axes[:2]
     lines = {line.get_label(): line for line in steps.lines if not line.get_label().startswith("_")}
     assert len(lines) == 3
@@ -72,6 +74,24 @@ def test_seeds_are_averaged_and_variants_named_by_what_was_changed(run: Path, tm
     assert lines["random policy"].get_ydata()[0] == 4.5
     assert minutes.get_xlabel() == "minutes" and steps.get_title() == "walker_stand"
     assert figure.axes[2].get_title() == "cheetah_run"
+
+
+def test_runs_that_filled_archives_are_compared_by_their_elites_played_again() -> None:
+    config = preset("map-elites-small")
+    scores = {0: (10.0, 20.0), 1: (30.0, 60.0)}
+    runs = []
+    for seed, values in scores.items():
+        rows = [{"step": 5 * n, "reevaluated/qd_score": v, "reevaluated/coverage": v / 100, "reevaluated/max": v / 10}
+                for n, v in enumerate(values, 1)]  # fmt: skip
+        runs.append(curves.Run(replace(config, seed=seed), rows, None))
+    figure = curves.draw_runs(runs)
+    found = [{line.get_label(): line.get_xydata().tolist() for line in axis.lines} for axis in figure.axes]
+    mean = "map-elites-small (2 seeds)"
+    assert [lines[mean] for lines in found] == [[[5, 20], [10, 40]], [[5, 0.2], [10, 0.4]], [[5, 2], [10, 4]]]
+    returns = [curves.Run(run.config, [{**row, "eval/return": 7.0, "speed/minutes": 1.0} for row in run.rows], None)
+               for run in runs]  # fmt: skip
+    mixed = curves.draw_runs([*returns, curves.Run(config, [{"step": 5, "eval/return": 3, "speed/minutes": 1}], None)])
+    assert mixed.axes[0].get_ylabel() == "return on held-out videos"
 
 
 def test_several_runs_are_written_where_asked(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

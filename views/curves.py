@@ -1,4 +1,4 @@
-"""Learning curves: all metrics of one run, or the returns of several."""
+"""Learning curves: all metrics of one run, or of several their returns, or how they filled archives."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -25,7 +25,26 @@ Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl t
 # options that make another run of the same agent, or look at it at other times
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
 NOT_A_VARIANT |= {"diagnostics"}
-COLUMNS = {"step": "environment steps", "speed/minutes": "minutes"}
+AXES = {"step": "environment steps", "speed/minutes": "minutes"}
+
+
+class Panel(NamedTuple):
+    """A metric of several runs, against one of `AXES`."""
+
+    metric: str
+    title: str
+    against: str = "step"
+
+
+RETURNS = (
+    Panel("eval/return", "return on held-out videos"),
+    Panel("eval/return", "return on held-out videos", "speed/minutes"),
+)
+ARCHIVES = (
+    Panel("reevaluated/qd_score", "QD score, elites played again"),
+    Panel("reevaluated/coverage", "coverage, elites played again"),
+    Panel("reevaluated/max", "best return, elites played again"),
+)
 
 
 @dataclass
@@ -99,30 +118,33 @@ def variants(configs: Sequence[Config[Any]]) -> list[str]:
     return labels
 
 
-def draw_returns(runs: Sequence[Run]) -> Figure:
-    """Draw evaluation returns: a row for each task, against environment steps and against minutes."""
+def draw_runs(runs: Sequence[Run]) -> Figure:
+    """Draw how several runs did, a row for each task: evaluation returns, or archives if all filled one."""
     label_variants(runs)
+    panels = ARCHIVES if all(len(run.curve(ARCHIVES[0].metric)[0]) for run in runs) else RETURNS
     tasks = list(dict.fromkeys(run.config.task for run in runs))
-    figure, axes = plt.subplots(len(tasks), 2, figsize=(11, 3.6 * len(tasks)), squeeze=False, layout="constrained")
+    size = (5.5 * len(panels), 3.6 * len(tasks))
+    figure, axes = plt.subplots(len(tasks), len(panels), figsize=size, squeeze=False, layout="constrained")
     labels = list(dict.fromkeys(run.label for run in runs))
     for row, task in zip(axes, tasks, strict=True):
-        for axis, (against, title) in zip(row, COLUMNS.items(), strict=True):
+        for axis, panel in zip(row, panels, strict=True):
             for number, label in enumerate(labels):
                 variant = [run for run in runs if (run.config.task, run.label) == (task, label)]
                 if variant:
-                    draw_variant(axis, variant, against, f"C{number}")
-            for mean in [run.random for run in runs if run.config.task == task and run.random is not None][:1]:
-                axis.axhline(mean, color="grey", linestyle=":", label="random policy")
-            axis.set(title=task, xlabel=title, ylabel="return on held-out videos", ylim=(0, None), xlim=(0, None))
+                    draw_variant(axis, variant, panel, f"C{number}")
+            means = [run.random for run in runs if run.config.task == task and run.random is not None]
+            if panel in RETURNS and means:
+                axis.axhline(means[0], color="grey", linestyle=":", label="random policy")
+            axis.set(title=task, xlabel=AXES[panel.against], ylabel=panel.title, ylim=(0, None), xlim=(0, None))
             axis.grid(alpha=0.3)
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize="small", loc="outside lower center")
     return figure
 
 
-def draw_variant(axis: Axes, runs: Sequence[Run], against: str, color: str) -> None:
+def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> None:
     """Draw the mean of runs that differ in the seed alone, each seed as a thin line, and the band that they span."""
-    curves = [run.curve("eval/return", against) for run in runs]
+    curves = [run.curve(panel.metric, panel.against) for run in runs]
     curves = [(x, y) for x, y in curves if len(x)]
     if not curves:
         return

@@ -1,0 +1,46 @@
+"""Benchmarks of archives: a rival's selection, and how savings are counted."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+
+from illumination import Population
+from savings import needed, told
+
+from agents.archive_config import ArchiveConfig, make_archive
+from agents.illumination import EXTRA
+from agents.map_elites import Genetic
+from agents.solutions import Perceptrons
+from agents.spaces import Spaces
+from agents.variation import VariationConfig
+
+SPACES, KIND = Spaces({"state": (2,)}, 1, measures=("age",), ranges=(None,)), Perceptrons(2, 1, (5,))
+
+
+def test_a_population_is_the_best_of_all_whatever_they_showed() -> None:
+    archive = make_archive(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),)), SPACES, KIND.solution_dim, EXTRA, "cpu")
+    unchanged = VariationConfig(iso=0.0, line=0.0)
+    population = Population(3, Genetic(KIND, archive, unchanged, torch.Generator().manual_seed(0)))
+    solutions = torch.arange(8.0).unsqueeze(1).expand(-1, KIND.solution_dim)  # (8, P)
+    for rows, objective in ((slice(0, 5), [2.0, 9.0, 4.0, 1.0, 4.0]), (slice(5, 8), [4.0, 5.0, 0.0])):
+        playing = TensorDict({"solution": solutions[rows]}, batch_size=[len(objective)])
+        population.add(playing, torch.tensor(objective), torch.zeros(len(objective), 1))
+    assert population.objective.tolist() == [9, 5, 4]
+    assert population.solution[:, 0].tolist() == [1, 6, 2]  # of the three fours, the first
+    made = population.vary(101)
+    assert set(made.solution[:, 0].tolist()) == {1, 2, 6} and made.target.isinf().all()
+
+
+def test_a_target_is_reached_between_points_or_never() -> None:
+    curve = np.array([10, 20, 30]), np.array([4.0, 3.0, 8.0])
+    assert needed(curve, 2.0) == 5  # the curve begins at (0, 0)
+    assert needed(curve, 4.0) == 10
+    assert needed(curve, 6.0) == pytest.approx(25)  # from 4, the best so far, to 8
+    assert needed(curve, 8.1) == np.inf
+    assert told([0.5, 0.25]) == "0.38 (0.50, 0.25)" and told([0.5, np.inf]) == "- (0.50, -)"
