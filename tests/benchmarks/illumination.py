@@ -45,7 +45,7 @@ from views.curves import save
 SEARCHES = {"map-elites": "MAP-Elites", "evolution": "evolution", "random": "random search"}
 FIGURES = ("global_performance", "global_reliability", "precision", "coverage")
 POPULATION = 100  # of the evolutionary search: our choice
-GRID = (16, 16)  # 12 policies a cell; `map-elites-small` plays 20
+GRID, INITIAL = (12, 12), 256  # cells for fewer policies than `map-elites-small` plays, and how many are random
 SHARES = {"archived": "as archived", "reevaluated": "played again"}
 
 
@@ -75,8 +75,9 @@ class Population:
 def settings() -> Config[Any]:
     """Return the settings that all searches share."""
     config = AGENTS["map-elites-small"]
-    archive = replace(config.agent.archive, grid=GRID)
-    return replace(config, agent=replace(config.agent, archive=archive), threads=1, device="cpu")
+    archive = replace(config.agent.archive, grid=GRID, reevaluate=0.0)
+    agent = replace(config.agent, archive=archive, variation=replace(config.agent.variation, initial=INITIAL))
+    return replace(config, agent=agent, threads=1, device="cpu")
 
 
 def search(name: str, config: Config[Any], envs: BatchedEnv, evaluations: int) -> Illumination:
@@ -173,7 +174,7 @@ def draw(found: Tensor, config: Config[Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", type=int, default=3072)
+    parser.add_argument("--evaluations", type=int, default=2560)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--folder", type=Path, default=Path("runs/illumination"))
     parser.add_argument("--out", type=Path, help="PNG of the cells of the first seed and of the figures")
