@@ -10,6 +10,7 @@ from tensordict import TensorDict
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
+import evaluations
 from illumination import Population
 from savings import needed, told
 
@@ -44,3 +45,13 @@ def test_a_target_is_reached_between_points_or_never() -> None:
     assert needed(curve, 6.0) == pytest.approx(25)  # from 4, the best so far, to 8
     assert needed(curve, 8.1) == np.inf
     assert told([0.5, 0.25]) == "0.38 (0.50, 0.25)" and told([0.5, np.inf]) == "- (0.50, -)"
+
+
+def test_evaluations_are_timed_in_parts_that_are_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--num-envs", "3", "--threads", "1", "--time-limit", "7", "--warm-up", "4", "--turns", "1"]
+    evaluations.main(["--agents", "map-elites-small", *sizes])
+    head, _, row = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-3:])
+    found = dict(zip(head, row, strict=True))
+    assert found["agent"] == "map-elites-small" and found["population"] == "3"
+    assert float(found["floor"].split()[0].replace(",", "")) > float(found["evaluations/s"].replace(",", "")) > 0
+    assert sum(int(found[part].rstrip("%")) for part in evaluations.PARTS) == pytest.approx(100, abs=4)

@@ -1,9 +1,9 @@
 """Evaluations a second of agents that fill archives, and where the time goes: python tests/benchmarks/evaluations.py.
 
-The trainer's loop without its logger: all environments play one generation after another, and what is timed begins when
-the archive is past its random solutions. "floor" is physics alone: the simulator replays the actions of a generation
-from the same states, without tasks, policies or new starts. Rates are wall time and the best of --turns generations;
-shares are of another generation, in which every part is timed by itself.
+The trainer's loop without its logger: all environments play one generation after another, and timing begins after
+--warm-up evaluations. "floor" is physics alone: the simulator replays the actions of a generation, without tasks,
+policies or new starts. Rates are wall time, the best of --turns generations; shares are of another generation, in which
+every part is timed by itself: "starts" draws where episodes begin, "tasks" is what else environments do.
 
 On a GPU: --device cuda --agents map-elites pga-map-elites --num-envs 1024 8192.
 """
@@ -116,10 +116,10 @@ def seconds(call: Call, device: torch.device) -> float:
     return clock.seconds["all"]
 
 
-def measure(config: Config[Any], turns: int) -> tuple[float, float, dict[str, float]]:
+def measure(config: Config[Any], warm_up: int, turns: int) -> tuple[float, float, dict[str, float]]:
     """Return evaluations a second, those of physics alone, and the share of each part."""
     loop = Loop(config)
-    for _ in range(1 + -(-config.agent.variation.initial // config.num_envs)):
+    for _ in range(-(-warm_up // config.num_envs)):
         loop.generation()
     rates = [config.num_envs / seconds(loop.generation, loop.device) for _ in range(turns)]
     state = loop.envs.state_dict()
@@ -141,11 +141,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--num-envs", type=int, nargs="+", default=[64, 256, 1024], help="policies at once")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--warm-up", type=int, default=1024, help="evaluations that are not timed")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--time-limit", type=int, help="control steps of an evaluation instead of the agent's own")
     args = parser.parse_args(arguments)
     print(f"{date.today()} {platform.machine()} torch {torch.__version__} {args.device}, best of {args.turns} turns\n")
-    print(f"| agent | policies | threads | evaluations/s | floor | {' | '.join(PARTS)} |")
+    print(f"| agent | population | threads | evaluations/s | floor | {' | '.join(PARTS)} |")
     print("|---" * (5 + len(PARTS)) + "|")
     for name in args.agents:
         for threads in args.threads:
@@ -154,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 config = replace(AGENTS[name], num_envs=num_envs, threads=threads, device=args.device)
                 if args.time_limit is not None:
                     config = replace(config, time_limit=args.time_limit)
-                rate, floor, shares = measure(config, args.turns)
+                rate, floor, shares = measure(config, args.warm_up, args.turns)
                 cells = [name, f"{num_envs:,}", str(threads), f"{rate:,.0f}", f"{floor:,.0f} ({floor / rate:.1f}x)"]
                 print(f"| {' | '.join([*cells, *(f'{shares[part]:.0%}' for part in PARTS)])} |", flush=True)
 
