@@ -18,7 +18,7 @@ from torch import Tensor
 
 import envs as environments
 from agents import checkpoint, results, skills, suite
-from agents.agent import Assessable, Examinable, Policy
+from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose, examined
@@ -99,7 +99,7 @@ def evaluate_run(command: Command) -> None:
     path = results.keep(command.run, conditions)
     for condition in conditions:
         for name, value in condition["metrics"].items():
-            print(f"{condition['distraction']:<22}{name} {value:.3f}")
+            print(f"{condition['distraction']:<22}{condition['policy']:<12}{name} {value:.3f}")
     pictures = [condition[kind] for condition in conditions for kind in ("picture", "film", "page") if condition[kind]]
     print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
 
@@ -113,7 +113,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     start = envs.state_dict()
     agent, step = load_agent(command.run, config, envs)
     background, opacity = distracting.replaced(distraction, config.task, config.background)
-    policies: dict[str, Policy] = {"agent": agent, "random": RandomPolicy(envs.action_dim, envs.device, command.seed)}
+    policies = {name.removesuffix("/") or "agent": policy for name, policy in policies_of(agent).items()}
+    policies["random"] = RandomPolicy(envs.action_dim, envs.device, command.seed)
     for name, policy in policies.items():
         frames, progress = Frames(), Progress(envs.episode_length + 1)
         envs.load_state_dict(copy.deepcopy(start))
@@ -129,14 +130,14 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "returns": returns.tolist(),
             "mean": returns.mean().item(),
             "ci95": bootstrap_interval(returns),
-            "step": step if name == "agent" else None,
+            "step": step if name != "random" else None,
             "seed": command.seed,
             "videos": "held_out",
             "background": background,
             "floor_opacity": opacity,
             "distraction_window": config.distraction_window,
             "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
-            "film": film(command, config, policy) if command.film and name == "agent" else None,
+            "film": film(command, config, policy, name) if command.film and name != "random" else None,
             "page": PAGE.format(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
             "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs)
             | assess(command, config, policy),
@@ -172,8 +173,7 @@ def measure(command: Command, config: Config[Any], policy: Policy, envs: Batched
     rows = replay.latest(replay.size)
     with torch.random.fork_rng():
         torch.manual_seed(command.seed)
-        untrained = make_agent(config, envs)
-        assert isinstance(untrained, Examinable)
+        (untrained,) = (each for each in policies_of(make_agent(config, envs)).values() if isinstance(each, Examinable))
         found |= {f"untrained/{name}": value for name, value in diagnose(untrained, rows).items()}
     known.close()
     numbers = {name: value.item() for name, value in found.items()}
@@ -204,7 +204,7 @@ def assess(command: Command, config: Config[Any], policy: Policy) -> dict[str, f
     return found
 
 
-def film(command: Command, config: Config[Any], policy: Policy) -> str:
+def film(command: Command, config: Config[Any], policy: Policy, name: str) -> str:
     """Film the agent in an episode of its own, control step by control step; return the file's name."""
     options = {"pixels": True, "state": config.observation == "state", "num_envs": 1, "action_repeat": 1}
     envs = make_envs(config, seed=command.seed, video_split="held_out", **options)
@@ -219,7 +219,7 @@ def film(command: Command, config: Config[Any], policy: Policy) -> str:
             timestep = envs.step(out["action"])
             movie.take(timestep)
     envs.close()
-    return movie.save(command.run / f"{config.distraction}.webp")
+    return movie.save(command.run / f"{config.distraction}-{name}.webp")
 
 
 def evaluate_suite(command: Command) -> None:

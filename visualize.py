@@ -10,9 +10,11 @@ import tyro
 
 import envs as environments
 from agents import checkpoint
+from agents.agent import policies_of
 from agents.run_folder import load_config
 from agents.slim import Slim, SlimConfig
 from agents.solutions import Players
+from agents.together import parts_of
 from train import load_agent, make_envs
 from views import archive_page, archives, curves, motions, skill_page, skills
 
@@ -48,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = command.out or command.runs[0] / "curves.png"
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
-        page = write_page(command) if len(runs) == 1 and archives.has_archive(command.runs[0]) else None
+        page = write_page(command) if len(runs) == 1 and archive_of(command.runs[0]) is not None else None
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")
-    print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json, skills.html beside the run' if found else ''}")
+    print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json, skills.html of its skills' if found else ''}")
     if page is not None:
         print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
@@ -71,10 +73,15 @@ def check(command: Command) -> None:
     tasks = []
     for run in (command.runs[0], command.other):
         tasks.append(load_config(run).task)
-        if not archives.has_archive(run):
+        if archive_of(run) is None:
             raise ValueError(f"the run {run} has no archive that --with could show")
     if tasks[0] != tasks[1]:
         raise ValueError(f"--with shows two archives of one task, not of {tasks[0]} and {tasks[1]}")
+
+
+def archive_of(run: Path) -> str | None:
+    """Return which of the agents of a run fills an archive, as `parts_of` names them."""
+    return next((name for name in parts_of(load_config(run)) if archives.has_archive(run / name)), None)
 
 
 def write_page(command: Command) -> Path:
@@ -90,11 +97,13 @@ def write_page(command: Command) -> Path:
 
 def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions.Motion]]:
     """Read the archive of a run and play each elite once, from a start that training has not seen."""
-    config = load_config(run)
-    shown = archives.load(run, config.measures, run.name)
+    whole, name = load_config(run), archive_of(run) or ""
+    config = parts_of(whole)[name]
+    rows = curves.load_run(run, whole).part(name, config).rows
+    shown = archives.load(run / name, config.measures, rows, run.name)
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
-    agent: Any = load_agent(run, config, envs)[0]
+    agent: Any = policies_of(load_agent(run, whole, envs)[0])[name]
     played = motions.record(Players(agent.illumination.kind, solutions.to(envs.device)), envs, seconds)
     envs.close()
     return shown, played
@@ -102,24 +111,26 @@ def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions
 
 def draw_skills(folder: Path, run: curves.Run) -> dict[str, float]:
     """Play and draw the skills of a run that has learned some, and return numbers about them."""
-    if not isinstance(run.config.agent, SlimConfig) or checkpoint.newest(folder / "checkpoints") is None:
+    learners = [name for name, part in parts_of(run.config).items() if isinstance(part.agent, SlimConfig)]
+    if not learners or checkpoint.newest(folder / "checkpoints") is None:
         return {}
-    seed = run.config.seed + 1000  # starts that training has not seen
+    (name,), seed = learners, run.config.seed + 1000  # starts that training has not seen
     envs = make_envs(run.config, num_envs=skills.SKILLS, seed=seed)
-    agent, _ = load_agent(folder, run.config, envs)
+    agent = policies_of(load_agent(folder, run.config, envs)[0])[name]
     assert isinstance(agent, Slim)
     played, episodes, numbers = skills.look(agent, envs)
-    curves.save(skills.draw(run, agent, played, episodes[0], numbers), folder / "skills.png")
-    skills.write(numbers, folder / "skills.json")
+    page = skills.draw(run.part(name, run.config), agent, played, episodes[0], numbers)
+    curves.save(page, folder / name / "skills.png")
+    skills.write(numbers, folder / name / "skills.json")
     envs.close()
     shown = make_envs(run.config, num_envs=skills.FILMED, seed=seed, pixels=True, state=True)
-    skills.film(agent, shown, folder / "skills.gif")
+    skills.film(agent, shown, folder / name / "skills.gif")
     shown.close()
     playing = make_envs(run.config, num_envs=skill_page.SHOWN, seed=seed)
     told = skill_page.map_of(agent, playing, run.config.name)
     about = f"{skill_page.SHOWN} skills of {run.config.name}, played once each; colours tell how far the object came"
     model = environments.make(run.config.task).model
-    archive_page.write(folder / "skills.html", f"Skills of {run.config.task}", about, "moved", model, [told])
+    archive_page.write(folder / name / "skills.html", f"Skills of {run.config.task}", about, "moved", model, [told])
     playing.close()
     return numbers
 

@@ -73,20 +73,22 @@ class Crew:
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Let each member take the updates that are due to it; metrics carry its name in front.
 
-        `speed/share/NAME` is its share of the time that the host spent on all of them, since the last update.
+        `NAME/updates` is how many it took for this update of all, as many times over as it has few of the environments:
+        updates for a step of its own. `speed/share/NAME` is its share of the time that the host spent on all so far.
         """
         metrics: dict[str, Tensor] = {}
         for name, member in self.members.items():
             began = time.perf_counter()
             rows = replay if member.reads_all else replay.part(member.envs)
             found: dict[str, Tensor] = {}
-            for _ in range(member.updates()):
+            due = member.updates()
+            for _ in range(due):
                 found |= member.agent.update(rows)
+            found["updates"] = torch.tensor(due * self.num_envs / len(member.envs))
             metrics |= {f"{name}/{metric}": value for metric, value in found.items()}
             self.seconds[name] += time.perf_counter() - began
         total = sum(self.seconds.values())
         metrics |= {f"speed/share/{name}": torch.tensor(spent / total) for name, spent in self.seconds.items()}
-        self.seconds = dict.fromkeys(self.members, 0.0)
         return metrics
 
     def state_dict(self) -> dict[str, Any]:

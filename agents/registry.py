@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from agents import archive_presets, presets, skill_presets
+from agents import archive_presets, presets, skill_presets, together_presets
 from agents.agent import Agent
 from agents.config import Config, nearest
 from agents.dcrl_map_elites import DCRLMapElites, DCRLMapElitesConfig
@@ -15,11 +15,13 @@ from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
 from agents.skill_map_elites import SkillMapElitesConfig, skill_map_elites
 from agents.slim import Slim, SlimConfig
+from agents.together import TogetherConfig, together
 
 AGENTS: dict[str, Config[Any]] = {
     **presets.IMAGINATION,
     **archive_presets.ARCHIVES,
     **skill_presets.SKILLS,
+    **together_presets.TOGETHER,
     "sb3-ppo": Config(
         "sb3-ppo", SB3PPOConfig(), observation="state", train_ratio=1 / 4096, prefill=0, replay_size=16_384
     ),
@@ -35,11 +37,13 @@ CLASSES: dict[type, Callable[..., Agent]] = {
     SB3SACConfig: SB3SAC,
     SkillMapElitesConfig: skill_map_elites,
     SlimConfig: Slim,
+    TogetherConfig: together,
 }
 ABOUT = {
     **presets.ABOUT,
     **archive_presets.ABOUT,
     **skill_presets.ABOUT,
+    **together_presets.ABOUT,
     "sb3-ppo": "stable-baselines3's PPO from states: a model-free baseline.",
     "sb3-sac": "stable-baselines3's SAC from states: a model-free baseline.",
 }

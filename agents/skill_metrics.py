@@ -14,6 +14,7 @@ from agents.evaluation import Environments
 from agents.statistics import bootstrap_interval
 
 GONE, HARD = 0.05, 30.0  # violations: share of half a joint's range left, newtons of the hand on the table
+BIN = 0.1  # metres, of coverage
 UNSAFE = {"joint_margin", "joint_speed", "table_force", "off_table"}
 
 

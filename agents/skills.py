@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from agents import tensor_folder
+from agents.agent import policies_of
 from agents.config import Config, rebuild
 from agents.discovery import Discovery
 from agents.normalize import RunningNormalizer
@@ -234,7 +235,8 @@ class SkillLibrary:
 
 def write(agent: Any, step: int, config: Config[Any], envs: Any, run: Path) -> str:
     """Make the library of a run, see `SkillLibrary.of`, write it into the run's folder, and return what to tell."""
-    library = SkillLibrary.of(agent, config, step, envs, RESETS)
+    learner = next((each for each in policies_of(agent).values() if isinstance(each, Slim)), agent)
+    library = SkillLibrary.of(learner, config, step, envs, RESETS)
     library.save(run / FOLDER)
     return f"{library.table}\n\nwritten: {run / FOLDER}"
 

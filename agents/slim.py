@@ -18,7 +18,8 @@ from agents.discovery import Discovery, DiscoveryConfig
 from agents.normalize import RunningNormalizer
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
-from agents.rewards import DISCOVERIES, REWARDS, reward_set
+from agents.rewards import DISCOVERIES, POSITION, REWARDS, reward_set
+from agents.skill_metrics import BIN, Held, Scene, measured, play
 from agents.skill_nets import SkillNets
 from agents.skill_priors import drawn_skills, even_skills
 from agents.spaces import Spaces
@@ -73,6 +74,7 @@ class Slim:
         self.rewards = reward_set(c.rewards, spaces.signals)
         self.critics = tuple(name for name, _ in self.rewards) if c.critics == "separate" else ("sum",)
         self.action_dim, self.device, self.unused = spaces.action_dim, torch.device(device), 0
+        self.signals_position = POSITION in spaces.signals
         self.weights = torch.tensor([weight for _, weight in self.rewards], device=self.device)  # (R,)
         (observed,) = spaces.observations["state"]
         self.net = SkillNets(observed + c.skill_dim, spaces.action_dim, len(self.critics), c.hidden, c.shared, c.std)
@@ -138,6 +140,14 @@ class Slim:
         if self.discovery is None:
             raise ValueError(f"no reward among {', '.join(self.config.rewards)} tells where skills lead")
         return self.discovery.objective.toward(place, goal)
+
+    def assess(self, envs: Scene) -> dict[str, Tensor]:
+        """Play evenly spread skills, one an environment; return what they do, if the task signals positions."""
+        if not self.signals_position:
+            return {}
+        skills = even_skills(torch.arange(envs.num_envs, device=self.device), self.config.skill_dim)
+        found = measured([play(Held(self, skills), envs)], BIN)
+        return {f"skills/{name}": torch.tensor(found[name]) for name in ("coverage", "reached", "diversity")}
 
     def inputs(self, state: Tensor, skill: Tensor) -> Tensor:
         """Return what the nets read (..., O + Z)."""

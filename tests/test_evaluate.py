@@ -151,11 +151,18 @@ def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
     (other / "config.json").write_text(json.dumps(config))
     evaluate.main([str(other), "--distraction", "none", "video", "dcs-easy", "--episodes", "1", "--film"])
     conditions = json.loads((other / "evaluation.json").read_text())
-    assert [c["film"] for c in conditions] == ["none.webp", None, "video.webp", None, "dcs-easy.webp", None]
+    assert [c["film"] for c in conditions] == [
+        "none-agent.webp",
+        None,
+        "video-agent.webp",
+        None,
+        "dcs-easy-agent.webp",
+        None,
+    ]
     assert [c["distraction_window"] for c in conditions[::2]] == [32, 32, 64]
     assert [(c["background"], c["floor_opacity"]) for c in conditions[2::2]] == [("sky+floor", 0.0), ("sky+grid", 1.0)]
     assert "and 9 pictures beside it" in capsys.readouterr().out
-    with Image.open(other / "dcs-easy.webp") as picture:
+    with Image.open(other / "dcs-easy-agent.webp") as picture:
         assert picture.size == (64, 32) and picture.n_frames == 41  # one for each of 40 control steps, and the first
 
 

@@ -1,6 +1,7 @@
 """Real processes, interrupted at any moment and resumed, end where the uninterrupted run ends: bit for bit.
 
-`python tests/test_resume.py [COUNT [TRAIN OPTIONS ...]]` kills runs COUNT (20) times over at random moments.
+`python tests/test_resume.py [COUNT [AGENT [TRAIN OPTIONS ...]]]` kills runs of infopower-small or together-small COUNT
+(20) times over at random moments.
 """
 
 import random
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import arguments, differing
+from tiny import arguments, differing, together
 
 import train
 from agents.infopower import InfoPower
@@ -22,6 +23,7 @@ from agents.replay import ReplayBuffer
 
 ROOT = Path(__file__).parent.parent
 STEPS = 1500
+LINES = {"infopower-small": arguments, "together-small": together}
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
@@ -45,7 +47,7 @@ def interrupt_after(process: subprocess.Popen[str], text: str, number: int) -> s
 
 def resume(run: Path) -> None:
     """Go on to the end, with the options that are in the folder."""
-    words = ["infopower-small", "--run", str(run), "--resume"]
+    words = [train.load_config(run).name, "--run", str(run), "--resume"]
     subprocess.run([sys.executable, str(ROOT / "train.py"), *words], cwd=ROOT, check=True, capture_output=True)
 
 
@@ -109,25 +111,33 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(whole: Path, tmp_
     assert differing(run, whole) == []
 
 
-def kill_many_times(count: int, options: list[str]) -> bool:
+def test_a_killed_run_of_several_agents_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
+    train.main(together(tmp_path / "whole"))
+    interrupt_after(start(together(tmp_path / "run")), "840/", signal.SIGKILL)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["000000560"]
+    resume(tmp_path / "run")
+    assert differing(tmp_path / "run", tmp_path / "whole") == []
+
+
+def kill_many_times(count: int, agent: str, options: list[str]) -> bool:
     """Kill runs `count` times in all, at random moments of a process's life; say whether each ends as it should."""
     folder = Path(tempfile.mkdtemp())
     begun = time.monotonic()
-    subprocess.run([sys.executable, str(ROOT / "train.py"), *arguments(folder / "whole", *options)], check=True)
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *LINES[agent](folder / "whole", *options)], check=True)
     seconds = time.monotonic() - begun
     kills, runs, equal = 0, 0, True
     while kills < count:
         runs += 1
-        killed = kill_until_it_ends(folder / f"killed{runs}", options, count - kills, seconds)
+        killed = kill_until_it_ends(folder / f"killed{runs}", agent, options, count - kills, seconds)
         different = differing(folder / f"killed{runs}", folder / "whole")
         print(f"killed {killed} times: {different or 'equal, bit for bit'}", flush=True)
         kills, equal = kills + killed, equal and not different
     return equal
 
 
-def kill_until_it_ends(run: Path, options: list[str], most: int, seconds: float) -> int:
+def kill_until_it_ends(run: Path, agent: str, options: list[str], most: int, seconds: float) -> int:
     """Start a run, kill it up to `most` times within `seconds` of each start, let it end; return how often."""
-    words, kills = arguments(run, *options), 0
+    words, kills = LINES[agent](run, *options), 0
     while kills < most:
         process = start(words)
         try:
@@ -139,11 +149,11 @@ def kill_until_it_ends(run: Path, options: list[str], most: int, seconds: float)
         if process.returncode == 0:
             return kills
         if (run / "config.json").exists():
-            words = ["infopower-small", "--run", str(run), "--resume"]
+            words = [agent, "--run", str(run), "--resume"]
     resume(run)
     return kills
 
 
 if __name__ == "__main__":
-    times, extra = int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2:] or ["--steps", "3000"]
-    sys.exit(0 if kill_many_times(times, extra) else "a resumed run ended elsewhere")
+    times, name, *extra = [*sys.argv[1:], *("20", "infopower-small")[len(sys.argv) - 1 :]]
+    sys.exit(0 if kill_many_times(int(times), name, extra or ["--steps", "3000"]) else "a resumed run ended elsewhere")

@@ -1,4 +1,4 @@
-"""A run that takes seconds: a small InfoPower that sees states, in short episodes."""
+"""Runs that take seconds: a small InfoPower that sees states, and three agents together, in short episodes."""
 
 import json
 from pathlib import Path
@@ -15,6 +15,25 @@ OPTIONS = f"--observation state --num-envs 3 --action-repeat 2 --device cpu --th
 def arguments(run: Path, *more: Any, steps: int = 600) -> list[str]:
     """Return a command line for `train.py`; a step of the loop is 3 x 2 environment steps."""
     line = ["infopower-small", "--run", str(run), "--steps", str(steps), *OPTIONS.split()]
+    return [*line, *map(str, more)]
+
+
+TOGETHER = """
+--agent.infopower.model.deter 11 --agent.infopower.model.stoch 7 --agent.infopower.model.hidden 17
+--agent.infopower.model.embed 13 --agent.infopower.hidden 17
+--agent.infopower.batch 5 --agent.infopower.length 7 --agent.infopower.starts 23 --agent.infopower.horizon 3
+--agent.slim.hidden 5 7 --agent.updates.slim .2
+--agent.map-elites.archive.grid 5 3 --agent.map-elites.hidden 7 --agent.map-elites.initial 3
+--agent.map-elites.td3.hidden 11 --agent.map-elites.td3.batch 13 --agent.map-elites.ascent.steps 2
+--agent.envs.infopower 2 --agent.envs.slim 3 --agent.envs.map-elites 2 --num-envs 7
+--time-limit 40 --prefill 280 --train-ratio .03125 --replay-size 700 --threads 1 --device cpu
+--log-every 280 --eval-episodes 3 --eval-every 560 --checkpoint-every 560
+"""
+
+
+def together(run: Path, *more: Any, steps: int = 1400) -> list[str]:
+    """Return a command line for `train.py`; a step of the loop is 7 x 4 environment steps, an episode 10 actions."""
+    line = ["together-small", "--run", str(run), "--steps", str(steps), *TOGETHER.split()]
     return [*line, *map(str, more)]
 
 
@@ -41,7 +60,7 @@ def checkpoint_of(run: Path) -> dict[str, Any]:
     state = {name: torch.load(folder / name, weights_only=True) for name in ("agent.pt", "trainer.pt", "replay.pt")}
     for name in ("seconds", "position"):  # of the clock, and of a file that states speeds
         del state["trainer.pt"]["logger"][name]
-    return {"step": int(folder.name)} | leaves(state)
+    return {"step": int(folder.name)} | {name: value for name, value in leaves(state).items() if "/speed/" not in name}
 
 
 def differing(run: Path, other: Path) -> list[str]:

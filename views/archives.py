@@ -15,7 +15,7 @@ from agents.archive_io import DESCRIPTION
 from agents.illumination import FOLDER
 from agents.tensor_folder import DAMAGE, one_line
 from views.blocks import array
-from views.curves import Curve, read_rows
+from views.curves import Curve
 from views.motions import Motion
 
 FRAMES = 60  # of an archive's history that a page holds, at most: our choice
@@ -83,8 +83,8 @@ def has_archive(run: Path) -> bool:
     return (run / FOLDER / DESCRIPTION).exists()
 
 
-def load(run: Path, measures: Sequence[str], name: str = "") -> Shown:
-    """Read what a run's folder tells of its archive.
+def load(run: Path, measures: Sequence[str], rows: Sequence[dict[str, float]], name: str = "") -> Shown:
+    """Read what the folder of a run, or of an agent in it, tells of its archive; `rows` are its metrics.
 
     Raises FileNotFoundError or ValueError, in one line, for what is missing or damaged, and for an empty archive.
     """
@@ -94,7 +94,6 @@ def load(run: Path, measures: Sequence[str], name: str = "") -> Shown:
         raise ValueError(f"the archive {folder} holds no elite yet")
     if len(measures) != archive.measure_dim:
         raise ValueError(f"the archive {folder} has {archive.measure_dim} measures, its run {len(measures)}")
-    rows = read_rows(run)
     curves = {title: curve(rows, metric) for metric, title in CURVES.items()}
     told = {title: found for title, found in curves.items() if len(found[0])}
     return Shown(name, archive, tuple(measures), frames_of(archive, folder), told)

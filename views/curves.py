@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,14 @@ class Run:
         """Return where a metric was written, and its values."""
         rows = [row for row in self.rows if metric in row and math.isfinite(row[metric])]
         return np.array([row[against] for row in rows]), np.array([row[metric] for row in rows])
+
+    def part(self, prefix: str, config: Config[Any]) -> "Run":
+        """Return what a run tells of one of the agents in it, whose metrics' names begin with `prefix`."""
+        rows = [
+            {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix) or name in COLUMNS}
+            for row in self.rows
+        ]
+        return replace(self, config=config, rows=rows)
 
 
 def load_run(folder: Path, config: Config[Any]) -> Run:

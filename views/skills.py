@@ -22,7 +22,7 @@ from torch import Tensor
 
 from agents import skill_metrics
 from agents.evaluation import RandomPolicy
-from agents.skill_metrics import Held, displacement, measured, missed, play
+from agents.skill_metrics import BIN, Held, displacement, measured, missed, play
 from agents.skill_priors import even_skills
 from agents.slim import Slim
 from envs.batched import BatchedEnv
@@ -30,7 +30,7 @@ from views.curves import Run
 
 SKILLS, EPISODES = 48, 3  # as in CSD's coverage (arXiv 2302.05103): a trajectory of each skill
 FILMED, FRAMES, BORDER, SCALE = 16, 60, 3, 2  # of the animated grid: skills, pictures at most, pixels
-BIN, BINS = 0.1, {"point_mass_easy": 0.05, "point_mass_hard": 0.05}  # metres; the point mass has 0.6 to move in
+BINS = {"point_mass_easy": 0.05, "point_mass_hard": 0.05}  # metres; the point mass has 0.6 to move in
 
 
 def look(agent: Slim, envs: BatchedEnv) -> tuple[Tensor, list[TensorDict], dict[str, float]]:
@@ -78,7 +78,7 @@ def draw(run: Run, agent: Slim, skills: Tensor, rows: TensorDict, numbers: Mappi
     text_axis.axis("off")
     lines = [f"{name:<20}{value:>10.3f}" for name, value in numbers.items()]
     text_axis.text(0, 1, "\n".join(lines), family="monospace", fontsize=8, va="top", transform=text_axis.transAxes)
-    figure.suptitle(f"{run.config.name} on {run.config.task}: {' '.join(run.config.agent.rewards)}")
+    figure.suptitle(f"{run.config.name} on {run.config.task}: {' '.join(agent.config.rewards)}")
     return figure
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
-HEADER = f"{'distraction':<22}{'policy':<10}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 74}"
+HEADER = f"{'distraction':<22}{'policy':<12}{'mean':>8}   {'95 % interval':<18}{'least':>8}{'most':>8}\n{'-' * 76}"
 
 
 def condition_row(condition: Row) -> str:
@@ -14,7 +14,7 @@ def condition_row(condition: Row) -> str:
     returns = condition["returns"]
     interval = f"{low:.1f} to {high:.1f}"
     return (
-        f"{condition['distraction']:<22}{condition['policy']:<10}{condition['mean']:>8.1f}   {interval:<18}"
+        f"{condition['distraction']:<22}{condition['policy']:<12}{condition['mean']:>8.1f}   {interval:<18}"
         f"{min(returns):>8.1f}{max(returns):>8.1f}"
     )
 

@@ -39,6 +39,11 @@ class SideBySide(nn.Module):
         return x
 
 
+def symlog(x: Tensor) -> Tensor:
+    """Return sign(x) ln(1 + |x|): large values pressed together, small ones as they are (DreamerV3, eq. 9)."""
+    return x.sign() * x.abs().log1p()
+
+
 def initialize(module: nn.Module) -> None:
     """Set orthogonal weights and zero biases (our choice, as in DrQ).
 
@@ -56,7 +61,8 @@ def initialize(module: nn.Module) -> None:
 class Encoder(nn.Module):
     """Embed `pixels` (..., H, W, 3) uint8, `state` (..., O) float32, or both, as (..., E).
 
-    `convolutions` lists (channels, kernel, stride). Padding, the final linear layer and its norm are our choice.
+    `convolutions` lists (channels, kernel, stride); a perceptron with `hidden` units reads the states' symlog, as in
+    DreamerV3 (arXiv 2301.04104). Padding, the final linear layer and its norm are our choice.
     Frames are NHWC, so their permutation is already channels-last and no copy is made.
     """
 
@@ -65,6 +71,7 @@ class Encoder(nn.Module):
         observation_shapes: Mapping[str, tuple[int, ...]],
         convolutions: Sequence[tuple[int, int, int]],
         embed_dim: int,
+        hidden: int,
     ) -> None:
         super().__init__()
         self.keys = sorted(observation_shapes)
@@ -83,7 +90,8 @@ class Encoder(nn.Module):
             self.conv = conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             width += inputs * height * breadth
         if "state" in self.keys:
-            width += math.prod(observation_shapes["state"])
+            self.state = nn.Sequential(mlp(math.prod(observation_shapes["state"]), hidden, hidden, layers=1), nn.ELU())
+            width += hidden
         self.out = nn.Sequential(nn.Linear(width, embed_dim), nn.LayerNorm(embed_dim), nn.ELU())
         initialize(self.out)
 
@@ -95,6 +103,8 @@ class Encoder(nn.Module):
                 batch = x.shape[:-3]
                 x = x.flatten(0, -4).permute(0, 3, 1, 2).float().div_(255).sub_(0.5)  # (B*T, 3, H, W)
                 x = self.conv(x).flatten(1).unflatten(0, batch)
+            else:
+                x = self.state(symlog(x))  # (..., hidden)
             parts.append(x)
         return self.out(torch.cat(parts, -1))  # (..., E)
 

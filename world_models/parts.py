@@ -41,7 +41,7 @@ def body(
     observation_shapes: Shapes, action_dim: int, sizes: Sizes
 ) -> tuple[Encoder, Core, ObservationPosterior | RecurrentPosterior, nn.Sequential]:
     """Build encoder, core, posterior and reward head."""
-    encoder = Encoder(observation_shapes, sizes.convolutions, sizes.embed)
+    encoder = Encoder(observation_shapes, sizes.convolutions, sizes.embed, sizes.hidden)
     core = Core(action_dim, sizes.deter, LATENTS[sizes.latent](sizes.stoch, sizes.classes), sizes.hidden)
     posterior = POSTERIORS[sizes.posterior](sizes.embed, core)
     return encoder, core, posterior, mlp(core.feat, 1, sizes.hidden)

@@ -1,0 +1,102 @@
+"""InfoPower, SLIM and PGA-MAP-Elites in one run: environments are divided among them, one replay keeps what all saw.
+
+Whose rows each may learn from, and why:
+
+    world model      everybody's. It predicts what is seen and earned given the action, whoever chose that.
+    inverse model    everybody's, but what it learns of them is q(a | z, z-) of all policies mixed. Its answer is still
+                     a lower bound on InfoPower's I(A; Z | Z-), as for any q, and a looser one.
+    InfoPower's      states of any row, from which it imagines: what follows is its own actions in the model.
+    actor, critic
+    TD3 of PGA-      every transition: Q-learning asks for (s, a, r, s'), not for who chose a. States that the greedy
+    MAP-Elites       actor would not come to weigh as much as others. Policies are varied on the same states.
+    SLIM, with phi   its own alone. PPO divides by the density with which the policy acted, which is its own since the
+                     last update, so that ratios begin at 1; rows of others have no such density, and no skill.
+    archive          its own episodes: a solution is judged by what it did.
+
+With `shared` off, each learns from its own environments alone: what is compared with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+
+from agents.agent import Agent
+from agents.config import Config, option
+from agents.crew import Crew, Member
+from agents.infopower import InfoPower, InfoPowerConfig
+from agents.pga_map_elites import PGAMapElites, PGAMapElitesConfig
+from agents.schedule import Ratio
+from agents.slim import Slim, SlimConfig
+from agents.spaces import Spaces
+
+
+@dataclass(frozen=True)
+class Each:
+    """A number for each of the three."""
+
+    infopower: float
+    slim: float
+    map_elites: float
+
+
+@dataclass(frozen=True)
+class TogetherConfig:
+    infopower: InfoPowerConfig = field(default_factory=InfoPowerConfig)
+    slim: SlimConfig = field(default_factory=SlimConfig)
+    map_elites: PGAMapElitesConfig = field(default_factory=PGAMapElitesConfig)
+    envs: Each = Each(1, 4, 3)
+    """How --num-envs are divided, in proportion; 0 leaves one out."""
+    updates: Each = Each(1, 1, 1)
+    """Each one's updates for an environment step of its own, times --train-ratio."""
+    shared: bool = True
+    """Whether the world model and the TD3 of MAP-Elites learn from everybody's rows, or each from its own."""
+
+
+def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str = "cpu") -> Crew:
+    """Make the three, each for its share of the environments; raise ValueError, in one line, for what cannot be."""
+    making: dict[str, tuple[Any, Any, bool]] = {  # whose rows may be shared
+        "infopower": (InfoPower, config.infopower, True),
+        "slim": (Slim, config.slim, False),
+        "map_elites": (PGAMapElites, config.map_elites, True),
+    }
+    updates, members = asdict(config.updates), {}
+    for name, envs in divided(spaces.num_envs, asdict(config.envs)).items():
+        make, settings, may_share = making[name]
+        agent = made(name, make, replace(spaces, num_envs=len(envs)), settings, device)
+        ratio = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
+        members[option(name)] = Member(agent, envs, ratio, reads_all=config.shared and may_share)
+    return Crew(members, device)
+
+
+def parts_of(config: Config[Any]) -> dict[str, Config[Any]]:
+    """Return the settings of what is evaluated alone of a run, by the names of `policies_of`."""
+    if not isinstance(config.agent, TogetherConfig):
+        return {"": config}
+    names = [name for name, share in asdict(config.agent.envs).items() if share]
+    return {f"{option(name)}/": replace(config, agent=getattr(config.agent, name)) for name in names}
+
+
+def divided(num_envs: int, shares: Mapping[str, float]) -> dict[str, range]:
+    """Divide environments in proportion to shares, side by side; whoever has the share 0 is left out."""
+    if min(shares.values()) < 0 or not sum(shares.values()) > 0:
+        told = " ".join(f"{name} {share:g}" for name, share in shares.items())
+        raise ValueError(f"--agent.envs are shares of at least 0, and one above 0, not {told}")
+    ends = [round(num_envs * up_to / sum(shares.values())) for up_to in accumulate(shares.values(), initial=0)]
+    found = {}
+    for (name, share), envs in zip(shares.items(), map(range, *zip(*pairwise(ends), strict=True)), strict=True):
+        if share and not envs:
+            raise ValueError(f"--agent.envs.{option(name)} {share:g} gets none of --num-envs {num_envs}: raise either")
+        if share:
+            found[name] = envs
+    return found
+
+
+def made(name: str, make: Any, spaces: Spaces, config: Any, device: torch.device | str) -> Agent:
+    """Make one of the three; errors name its options as they are here."""
+    try:
+        return make(spaces, config, device)
+    except ValueError as error:
+        raise ValueError(str(error).replace("--agent.", f"--agent.{option(name)}.")) from error

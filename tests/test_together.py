@@ -1,0 +1,128 @@
+"""All three in one run: who gets which environments and rows, and that the commands know its parts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import checkpoint_of, metrics, together
+
+import envs
+import evaluate
+import train
+import visualize
+from agents.crew import Crew
+from agents.infopower import InfoPower
+from agents.pga_map_elites import PGAMapElites
+from agents.registry import AGENTS
+from agents.slim import Slim
+from agents.together import TogetherConfig, divided, parts_of
+
+KINDS = ("png", "gif", "json", "html")
+
+
+def make(*more: str) -> tuple[Crew, envs.BatchedEnv]:
+    config = train.parse(together(Path("run"), *more), AGENTS).config
+    env = train.make_envs(config)
+    crew = train.make_agent(config, env)
+    assert isinstance(crew, Crew)
+    return crew, env
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "run"
+    train.main(together(run))
+    return run
+
+
+def test_environments_are_divided_in_proportion() -> None:
+    assert divided(64, {"a": 8, "b": 32, "c": 24}) == {"a": range(8), "b": range(8, 40), "c": range(40, 64)}
+    assert divided(13, {"a": 0.5, "b": 2, "c": 1.5}) == {"a": range(2), "b": range(2, 8), "c": range(8, 13)}
+    assert divided(5, {"a": 0, "b": 1, "c": 0}) == {"b": range(5)}
+    with pytest.raises(ValueError, match=r"--agent\.envs\.b-c 1 gets none of --num-envs 5: raise"):
+        divided(5, {"a": 32, "b_c": 1})
+    with pytest.raises(ValueError, match="shares of at least 0, and one above 0, not a 0 b 0"):
+        divided(5, {"a": 0, "b": 0})
+    with pytest.raises(ValueError, match="not a -1 b 2"):
+        divided(5, {"a": -1, "b": 2})
+
+
+def test_each_has_its_environments_and_reads_what_it_may() -> None:
+    crew, env = make()
+    members = crew.members
+    assert [type(member.agent) for member in members.values()] == [InfoPower, Slim, PGAMapElites]
+    assert {name: member.envs for name, member in members.items()} == {
+        "infopower": range(2),
+        "slim": range(2, 5),
+        "map-elites": range(5, 7),
+    }
+    assert [member.reads_all for member in members.values()] == [True, False, True]
+    env.close()
+    crew, env = make("--agent.no-shared", "--agent.envs.slim", "0", "--num-envs", "4")
+    assert {name: member.reads_all for name, member in crew.members.items()} == {
+        "infopower": False,
+        "map-elites": False,
+    }
+    env.close()
+
+
+def test_alone_in_its_environments_each_takes_as_many_updates_for_a_step_of_its_own() -> None:
+    crew, env = make("--agent.updates.infopower", ".5")
+    others = ("--agent.envs.slim", "0", "--agent.envs.map-elites", "0")
+    alone, other = make("--agent.updates.infopower", ".5", *others, "--num-envs", "2")
+    # 1 / 32 of an update a step: of 7 environments' steps, 2 of which are its own, or of 2
+    assert crew.members["infopower"].updates.earned * 7 == pytest.approx(0.5 * 2)
+    assert alone.members["infopower"].updates.earned * 2 == pytest.approx(0.5 * 2)
+    env.close()
+    other.close()
+
+
+def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for wrong, told in {
+        "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
+        "--agent.map-elites.iso -1": "--agent.map-elites.iso must be at least 0, not -1.0",
+        "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
+    }.items():
+        with pytest.raises(SystemExit) as caught:
+            train.main(together(tmp_path / "run", *wrong.split()))
+        assert caught.value.code == 2 and capsys.readouterr().err == f"error: {told}\n"
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_tells_of_all_three(run: Path) -> None:
+    last = metrics(run)[-1]
+    names = {"infopower/loss/reward", "slim/loss/surrogate", "map-elites/loss/critic", "map-elites/archive/qd_score"}
+    names |= {f"{name}/eval/return" for name in ("infopower", "slim", "map-elites")}
+    assert names | {"slim/skills/coverage", "map-elites/reevaluated/coverage"} <= last.keys()
+    told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    assert sum(value for name, value in told.items() if name.startswith("speed/share/")) == pytest.approx(1)
+    assert {path.name for path in (run / "map-elites" / "archive").iterdir()} >= {"archive.json"}
+
+
+def test_rows_say_whose_they_are_and_what_others_do_not_write_is_zero(run: Path) -> None:
+    state = {name.removeprefix("/rows/"): value for name, value in checkpoint_of(run).items() if "/rows/" in name}
+    rows = {name.split("/rows/")[-1]: value.view(-1, 7, *value.shape[1:]) for name, value in state.items()}
+    assert rows["source"].unique(dim=0).tolist() == [[0, 0, 1, 1, 1, 2, 2]]
+    for key in ("raw_action", "log_prob", "value", "skill"):
+        written = rows[key].flatten(2).abs().sum(-1) if rows[key].dim() > 2 else rows[key].abs()  # (T, N)
+        assert (written[:, 2:5] > 0).all() and not written[:, [0, 1, 5, 6]].any()
+    assert rows["is_first"].any(0).all() and not (rows["is_first"] != rows["is_first"][:, :1]).any()
+
+
+def test_parts_have_the_settings_of_their_own(run: Path) -> None:
+    config = train.load_config(run)
+    assert isinstance(config.agent, TogetherConfig)
+    parts = parts_of(config)
+    assert list(parts) == ["infopower/", "slim/", "map-elites/"] and parts["map-elites/"].agent.hidden == (7,)
+    assert parts_of(AGENTS["slim-small"]) == {"": AGENTS["slim-small"]}
+
+
+def test_all_three_are_evaluated_and_shown(run: Path) -> None:
+    evaluate.main([str(run), "--episodes", "2"])
+    found = {condition["policy"]: condition for condition in json.loads((run / "evaluation.json").read_text())}
+    assert list(found) == ["infopower", "slim", "map-elites", "random"]
+    assert "slim/skills/reached" not in found["slim"]["metrics"] and "skills/reached" in found["slim"]["metrics"]
+    assert "reevaluated/qd_score" in found["map-elites"]["metrics"]
+    visualize.main([str(run)])
+    assert {"curves.png", "archive.html"} <= {path.name for path in run.iterdir()}
+    assert {path.name for path in (run / "slim").glob("skills.*")} == {f"skills.{kind}" for kind in KINDS}
