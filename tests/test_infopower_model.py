@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from world_models.augment import random_shift
 from world_models.infopower import InfoPowerModel, InfoPowerModelConfig
+from world_models.nets import Encoder, symlog
 from world_models.slices import windows_inside
 from world_models.world_model import primal_parameters
 
@@ -183,6 +184,15 @@ def test_pixels_reach_the_encoder(shapes: dict[str, tuple[int, ...]]) -> None:
     losses, trace, _ = model.losses(rows, rows["reward"])
     assert trace.feat.shape == (B, T, 14)
     assert "encoder" in reached(model, losses["reward"].sum())
+
+
+def test_states_are_read_by_a_perceptron_of_their_symlog() -> None:
+    states = torch.tensor([0.0, math.e - 1, 1 - math.e**3])
+    assert torch.allclose(symlog(states), torch.tensor([0.0, 1.0, -3.0]))
+    encoder, rows = Encoder({"state": (3,)}, (), 7, 5), states.expand(2, 11, 3)
+    one, activation, two = encoder.state[0][0], nn.ELU(), encoder.state[0][2]
+    hidden = activation(two(activation(one(torch.tensor([0.0, 1.0, -3.0])))))  # (5,)
+    assert one.weight.shape == (5, 3) and torch.allclose(encoder({"state": rows}), encoder.out(hidden).expand(2, 11, 7))
 
 
 def test_random_shift_moves_whole_sequences() -> None:
