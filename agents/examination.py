@@ -139,6 +139,25 @@ def told(model: WorldModel, explore: Callable[[Tensor], Tensor], rows: TensorDic
     return found
 
 
+@torch.no_grad()
+def foretold(model: WorldModel, rows: TensorDict, reward: Tensor) -> Tensor:
+    """Return R^2, 0-dim, of rewards (B, T) that a model tells from actions alone, once it has seen half of a slice.
+
+    reward: of the rows, as the model predicts it. Nothing is sampled; what another episode earned does not count.
+    """
+    core, seen = model.core, rows.shape[1] // 2
+    trace = model.observe(rows[:, :seen])
+    deter, stoch = trace.deter[:, -1], trace.post.mode()[:, -1]  # (B, D), (B, S)
+    predicted = []
+    for t in range(seen, rows.shape[1]):
+        deter = core.step(deter, stoch, rows["action"][:, t - 1])
+        stoch = core.prior(deter).mode()
+        predicted.append(model.reward(torch.cat([deter, stoch], -1)))  # (B,)
+    same = rows["is_first"][:, seen:].cumsum(1) == 0  # (B, T/2)
+    actual, error = reward[:, seen:][same], (torch.stack(predicted, 1) - reward[:, seen:])[same]
+    return 1 - error.square().mean() / actual.var(correction=0)
+
+
 def told_of_action(model: Empowering, explore: Callable[[Tensor], Tensor], trace: Trace, rows: TensorDict) -> Tensor:
     """Ask the inverse model which of ACTIONS actions was taken, in ACTED rows: I(A; Z' | past) >= 0-dim."""
     window, post = model.window, flat(trace.post)

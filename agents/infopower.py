@@ -17,7 +17,7 @@ import tyro
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from agents.examination import told
+from agents.examination import foretold, told
 from agents.nets import Actor
 from agents.normalize import RunningMoments, RunningRange
 from agents.optimization import descend
@@ -225,7 +225,8 @@ class InfoPower:
             leaks = [self.model.leak(rows) for rows in samples]
             metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
         rows, _ = replay.sample(TOLD // self.config.length, self.config.length)
-        return metrics | told(self.model, self.explore, rows)
+        reward = self.reward_moments.standardize(rows["reward"])
+        return metrics | told(self.model, self.explore, rows) | {"foretold/reward": foretold(self.model, rows, reward)}
 
     @torch.no_grad()
     def represent(self, rows: TensorDict) -> dict[str, Tensor]:

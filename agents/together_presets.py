@@ -8,6 +8,7 @@ from agents.config import Config
 from agents.pga_map_elites import PGAMapElitesConfig
 from agents.slim import SlimConfig
 from agents.together import Each, TogetherConfig
+from agents.variation import VariationConfig
 
 SCENE: dict[str, Any] = {
     "task": "cheetah_run",
@@ -24,7 +25,9 @@ LARGE = TogetherConfig(
 SMALL = TogetherConfig(
     infopower=replace(presets.SMALL, model=presets.INFOPOWER, empowerment=0.01, shift=0),
     slim=SlimConfig(rewards=REWARDS, hidden=(64, 64), shared=1, std=0.5),
-    map_elites=PGAMapElitesConfig(**archive_presets.SMALL, td3=archive_presets.CRITICS, initial=200),
+    map_elites=PGAMapElitesConfig(
+        **archive_presets.SMALL, td3=archive_presets.CRITICS, variation=VariationConfig(initial=200)
+    ),
     envs=Each(8, 32, 24),
     updates=Each(1, 1 / 64, 1),
 )

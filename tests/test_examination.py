@@ -12,8 +12,9 @@ from torch import Tensor
 
 import train
 from agents.agent import Examinable
-from agents.examination import diagnose, elsewhere, neighbours
+from agents.examination import diagnose, elsewhere, foretold, neighbours
 from agents.replay import ReplayBuffer
+from world_models.rssm import Trace
 
 N, T, O = 6, 73, 5  # noqa: E741
 PROBES = {f"probe/{target}/{code}" for target in ("state", "distractor") for code in ("stoch", "feat")}
@@ -30,6 +31,33 @@ class Seeing(NamedTuple):
 
     def represent(self, rows: TensorDict) -> dict[str, Tensor]:
         return {"stoch": rows[self.name]}
+
+
+class Sums:
+    """A world whose state, and reward, is the sum of the actions of an episode; z is nothing."""
+
+    def __init__(self, per_action: float = 1.0) -> None:
+        self.core, self.per_action = self, per_action
+
+    def step(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
+        return deter + self.per_action * action
+
+    def prior(self, deter: Tensor) -> "Nothing":
+        return Nothing(deter[..., :0])
+
+    def reward(self, feat: Tensor) -> Tensor:
+        return feat.squeeze(-1)
+
+    def observe(self, rows: TensorDict) -> Trace:
+        nothing = rows["state"][..., :0]
+        return Trace(nothing, rows["state"], nothing, Nothing(nothing), Nothing(nothing))  # type: ignore[arg-type]
+
+
+class Nothing(NamedTuple):
+    values: Tensor
+
+    def mode(self) -> Tensor:
+        return self.values
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +128,22 @@ def test_an_agent_says_what_its_latents_tell() -> None:
     codes = agent.represent(replay.latest(31))
     model = CONFIG.model
     assert codes["stoch"].shape == (3, 31, model.stoch) and codes["feat"].shape == (3, 31, model.deter + model.stoch)
+
+
+def test_rewards_are_foretold_from_actions_alone() -> None:
+    torch.manual_seed(0)
+    action = torch.randn(5, 7, 1)
+    state = torch.cat([torch.zeros(5, 1, 1), action[:, :-1].cumsum(1)], 1)
+    is_first = torch.zeros(5, 7, dtype=torch.bool)
+    rows = TensorDict({"state": state, "action": action, "is_first": is_first}, batch_size=[5, 7])
+    reward = state.squeeze(-1)
+    assert foretold(Sums(), rows, reward).item() == pytest.approx(1)
+    # a model on which actions have no effect stays where it was after the third row
+    error, spread = (reward[:, 3:] - reward[:, 2:3]).square().sum(), (reward[:, 3:] - reward[:, 3:].mean()).square()
+    assert foretold(Sums(0.0), rows, reward).item() == pytest.approx(1 - (error / spread.sum()).item(), abs=1e-5)
+    rows["is_first"][2, 4] = True  # from here on another episode, which the model cannot know
+    reward[2, 4:] = 100
+    assert foretold(Sums(), rows, reward).item() == pytest.approx(1)
 
 
 def test_exploring_actions_are_those_of_acting() -> None:

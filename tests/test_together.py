@@ -80,7 +80,7 @@ def test_alone_in_its_environments_each_takes_as_many_updates_for_a_step_of_its_
 def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for wrong, told in {
         "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
-        "--agent.map-elites.iso -1": "--agent.map-elites.iso must be at least 0, not -1.0",
+        "--agent.map-elites.variation.iso -1": "--agent.map-elites.variation.iso must be at least 0, not -1.0",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
         with pytest.raises(SystemExit) as caught:

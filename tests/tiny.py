@@ -23,7 +23,7 @@ TOGETHER = """
 --agent.infopower.model.embed 13 --agent.infopower.hidden 17
 --agent.infopower.batch 5 --agent.infopower.length 7 --agent.infopower.starts 23 --agent.infopower.horizon 3
 --agent.slim.hidden 5 7 --agent.updates.slim .2
---agent.map-elites.archive.grid 5 3 --agent.map-elites.hidden 7 --agent.map-elites.initial 3
+--agent.map-elites.archive.grid 5 3 --agent.map-elites.hidden 7 --agent.map-elites.variation.initial 3
 --agent.map-elites.td3.hidden 11 --agent.map-elites.td3.batch 13 --agent.map-elites.ascent.steps 2
 --agent.envs.infopower 2 --agent.envs.slim 3 --agent.envs.map-elites 2 --num-envs 7
 --time-limit 40 --prefill 280 --train-ratio .03125 --replay-size 700 --threads 1 --device cpu
