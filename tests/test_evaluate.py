@@ -125,7 +125,9 @@ def test_conditions_hold_what_they_say(conditions: list[dict[str, Any]]) -> None
 def test_what_the_inverse_model_knows_is_reported_for_the_agent_alone(conditions: list[dict[str, Any]]) -> None:
     told = {f"information/{what}{limit}" for what in ("observation", "reward", "action") for limit in ("", "_ceiling")}
     for condition in conditions:
-        expected = told | {"inverse/seen", "inverse/shuffled"} if condition["policy"] == "agent" else set()
+        expected = (
+            told | {"inverse/seen", "inverse/shuffled", "foretold/reward"} if condition["policy"] == "agent" else set()
+        )
         assert set(condition["metrics"]) == expected
 
 

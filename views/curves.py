@@ -25,6 +25,8 @@ Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl t
 # options that make another run of the same agent, or look at it at other times
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
 NOT_A_VARIANT |= {"diagnostics"}
+EVALUATED = "eval/return"
+SHOWN_FIRST = ("episode/return", EVALUATED, "eval/std")
 AXES = {"step": "environment steps", "speed/minutes": "minutes"}
 
 
@@ -65,7 +67,7 @@ class Run:
     def part(self, prefix: str, config: Config[Any]) -> "Run":
         """Return what a run tells of one of the agents in it, whose metrics' names begin with `prefix`."""
         rows = [
-            {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix) or name in COLUMNS}
+            {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix) or name in AXES}
             for row in self.rows
         ]
         return replace(self, config=config, rows=rows)
@@ -170,7 +172,7 @@ def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> N
 
 def draw_metrics(run: Run) -> Figure:
     """Draw every metric of one run, one panel each, with returns first."""
-    names = sorted({name for row in run.rows for name in row} - {"step", "episode/return", "eval/return", "eval/std"})
+    names = sorted({name for row in run.rows for name in row if not name.endswith(SHOWN_FIRST)} - {"step"})
     columns, panels = 4, 1 + len(names)
     rows = -(-panels // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(14, 2.4 * rows), squeeze=False, layout="constrained")
@@ -193,10 +195,13 @@ def draw_metrics(run: Run) -> Figure:
 def draw_return(axis: Axes, run: Run) -> None:
     """Draw returns while exploring, and of greedy episodes on held-out videos with their spread."""
     axis.plot(*run.curve("episode/return"), linewidth=1, alpha=0.6, label="exploring")
-    (x, y), (at, std) = run.curve("eval/return"), run.curve("eval/std")
-    axis.plot(x, y, marker="o", markersize=3, linewidth=2, label="held-out")
-    if len(x) and len(x) == len(at):
-        axis.fill_between(x, y - std, y + std, alpha=0.15, color="C1", linewidth=0)
+    agents = sorted({name.removesuffix(EVALUATED) for row in run.rows for name in row if name.endswith(EVALUATED)})
+    for number, agent in enumerate(agents, 1):
+        (x, y), (at, std) = run.curve(f"{agent}eval/return"), run.curve(f"{agent}eval/std")
+        label = f"{agent.removesuffix('/')}, held-out".removeprefix(", ")
+        axis.plot(x, y, marker="o", markersize=3, linewidth=2, color=f"C{number}", label=label)
+        if len(x) == len(at):
+            axis.fill_between(x, y - std, y + std, alpha=0.15, color=f"C{number}", linewidth=0)
     if run.random is not None:
         axis.axhline(run.random, color="grey", linestyle=":", label="random policy")
     axis.set_title("return", fontsize="small")

@@ -1,4 +1,4 @@
-"""Who gains from sharing: python tests/benchmarks/together.py [--folder runs/together] [--only NAME ...] [--seeds K].
+"""Who gains from sharing: python tests/benchmarks/together.py [--folder runs/together] [--only NAME ...] [--steps S].
 
 Trains InfoPower, SLIM and PGA-MAP-Elites together, with shared rows and with each its own, and each of them alone in as
 many environments as it had, for as many steps of each, where the folder has no such run yet. Then prints what each
@@ -17,6 +17,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from agents import checkpoint
 from agents.agent import Policy, policies_of
 from agents.config import option
 from agents.evaluation import evaluate
@@ -43,22 +44,26 @@ COUNTS = ("num_envs", "steps", "prefill", "replay_size", "eval_every", "log_ever
 EPISODES, SEED = 32, 5000  # of each policy, for the world models
 
 
-def alone(name: str) -> list[str]:
-    """Return the options with which one has the environments and steps that it has among the three, and no other."""
-    share = SHARES[name] / sum(SHARES.values())
-    counts = [word for count in COUNTS for word in (f"--{option(count)}", str(round(getattr(PRESET, count) * share)))]
-    return counts + [word for other in SHARES if other != name for word in (f"--agent.envs.{other}", "0")]
+VARIANTS = ("shared", "own", *SHARES)
 
 
-VARIANTS = {"shared": [], "own": ["--agent.no-shared"], **{name: alone(name) for name in SHARES}}
+def options(variant: str, steps: int) -> list[str]:
+    """Return a variant's options; one alone has the environments and steps that it has among the three."""
+    share = SHARES[variant] / sum(SHARES.values()) if variant in SHARES else 1.0
+    counts = {**{count: getattr(PRESET, count) for count in COUNTS}, "steps": steps}
+    words = [word for count, value in counts.items() for word in (f"--{option(count)}", str(round(value * share)))]
+    others = [name for name in SHARES if variant in SHARES and name != variant]
+    words += [word for name in others for word in (f"--agent.envs.{name}", "0")]
+    return words + ["--agent.no-shared"] * (variant == "own")
 
 
-def train_missing(run: Path, options: list[str], seed: int, more: list[str]) -> None:
+def train_missing(run: Path, words: list[str]) -> None:
     """Train a run to its end, or go on with it, unless it is done."""
-    words = [PRESET.name, "--run", str(run), "--seed", str(seed), "--threads", "1", *options, *more]
+    words = [PRESET.name, "--run", str(run), "--threads", "1", *words]
     if (run / "config.json").exists():
         words = [PRESET.name, "--run", str(run), "--resume"]
-        if (run / "checkpoints" / f"{load_config(run).steps:09d}").exists():
+        newest = checkpoint.newest(run / "checkpoints")
+        if newest is not None and int(newest.name) >= load_config(run).steps:
             return
     subprocess.run([sys.executable, str(ROOT / "train.py"), *words], check=True, cwd=ROOT)
 
@@ -128,10 +133,7 @@ def report(folder: Path, seeds: list[int]) -> None:
     for run in there["shared"]:
         last = read_rows(run)[-1]
         shares = ", ".join(f"{name} {100 * last[f'speed/share/{name}']:.0f} %" for name in SHARES)
-        updates = ", ".join(
-            f"{name} {getattr(PRESET.agent.updates, name.replace('-', '_')) * PRESET.train_ratio:.3g}"
-            for name in SHARES
-        )
+        updates = ", ".join(f"{name} {last[f'{name}/updates'] * PRESET.train_ratio:.3g}" for name in SHARES)
         print(
             f"{run.name}: {last['speed/minutes']:.1f} minutes, of which {shares}; updates a step of its own: {updates}"
         )
@@ -141,12 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/together"))
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=VARIANTS, help="train these; none: report")
+    parser.add_argument("--steps", type=int, default=PRESET.steps, help="of all three together")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args, more = parser.parse_known_args()
     torch.set_num_threads(1)
     for seed in args.seeds:
         for name in args.only:
-            train_missing(args.folder / f"{name}-{seed}", VARIANTS[name], seed, more)
+            words = ["--seed", str(seed), *options(name, args.steps), *more]
+            train_missing(args.folder / f"{name}-{seed}", words)
     report(args.folder, args.seeds)
 
 
