@@ -4,13 +4,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import tyro
 
 import envs as environments
 from agents import checkpoint
 from agents.agent import policies_of
+from agents.config import Config
 from agents.run_folder import load_config
 from agents.slim import Slim, SlimConfig
 from agents.solutions import Players
@@ -84,6 +85,11 @@ def archive_of(run: Path) -> str | None:
     return next((name for name in parts_of(load_config(run)) if archives.has_archive(run / name)), None)
 
 
+def learner_of(config: Config[Any]) -> str | None:
+    """Return which of the agents of a run learns skills, as `parts_of` names them."""
+    return next((name for name, part in parts_of(config).items() if isinstance(part.agent, SlimConfig)), None)
+
+
 def write_page(command: Command) -> Path:
     """Play the elites of a run's archive, and of another's, and write the page that shows them; return its path."""
     parts = [play_elites(run, command.seconds) for run in (command.runs[0], command.other) if run is not None]
@@ -91,7 +97,14 @@ def write_page(command: Command) -> Path:
     about = "; ".join(archives.summary(*part) for part in parts)
     model = environments.make(config.task).model
     maps = [shown.data(played) for shown, played in parts]
-    archive_page.write(path, f"Elites of {config.task}", about, "return", model, maps)
+    title = f"Elites of {config.task}"
+    if len(maps) == 1 and (name := learner_of(config)):  # skills of the same run, beside its elites
+        envs = make_envs(config, num_envs=skill_page.SHOWN, seed=config.seed + 1000)
+        learner = policies_of(load_agent(command.runs[0], config, envs)[0])[name]
+        maps.append(skill_page.map_of(cast(Slim, learner), envs, "skills", "return"))
+        envs.close()
+        title, about = f"Elites and skills of {config.task}", f"{about}; {skill_page.SHOWN} skills"
+    archive_page.write(path, title, about, "return", model, maps)
     return path
 
 
@@ -111,10 +124,9 @@ def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions
 
 def draw_skills(folder: Path, run: curves.Run) -> dict[str, float]:
     """Play and draw the skills of a run that has learned some, and return numbers about them."""
-    learners = [name for name, part in parts_of(run.config).items() if isinstance(part.agent, SlimConfig)]
-    if not learners or checkpoint.newest(folder / "checkpoints") is None:
+    name, seed = learner_of(run.config), run.config.seed + 1000  # starts that training has not seen
+    if name is None or checkpoint.newest(folder / "checkpoints") is None:
         return {}
-    (name,), seed = learners, run.config.seed + 1000  # starts that training has not seen
     envs = make_envs(run.config, num_envs=skills.SKILLS, seed=seed)
     agent = policies_of(load_agent(folder, run.config, envs)[0])[name]
     assert isinstance(agent, Slim)

@@ -1,9 +1,12 @@
 """All three in one run: who gets which environments and rows, and that the commands know its parts."""
 
+import base64
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from tiny import checkpoint_of, metrics, together
 
 import envs
@@ -16,6 +19,7 @@ from agents.pga_map_elites import PGAMapElites
 from agents.registry import AGENTS
 from agents.slim import Slim
 from agents.together import TogetherConfig, divided, parts_of
+from views import curves
 
 KINDS = ("png", "gif", "json", "html")
 
@@ -117,12 +121,28 @@ def test_parts_have_the_settings_of_their_own(run: Path) -> None:
     assert parts_of(AGENTS["slim-small"]) == {"": AGENTS["slim-small"]}
 
 
-def test_all_three_are_evaluated_and_shown(run: Path) -> None:
+def test_all_three_are_evaluated(run: Path) -> None:
     evaluate.main([str(run), "--episodes", "2"])
     found = {condition["policy"]: condition for condition in json.loads((run / "evaluation.json").read_text())}
     assert list(found) == ["infopower", "slim", "map-elites", "random"]
     assert "slim/skills/reached" not in found["slim"]["metrics"] and "skills/reached" in found["slim"]["metrics"]
     assert "reevaluated/qd_score" in found["map-elites"]["metrics"]
-    visualize.main([str(run)])
-    assert {"curves.png", "archive.html"} <= {path.name for path in run.iterdir()}
+
+
+def test_elites_and_skills_share_a_page(run: Path) -> None:
+    visualize.draw_skills(run, curves.load_run(run, train.load_config(run)))
     assert {path.name for path in (run / "slim").glob("skills.*")} == {f"skills.{kind}" for kind in KINDS}
+    page = visualize.write_page(visualize.Command((run,))).read_text()
+    data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert data["value"] == "return" and [shown["noun"] for shown in data["maps"]] == ["cell", "skill"]
+    skills = data["maps"][1]
+    values = np.frombuffer(base64.b64decode(skills["points"]["value"]["data"]), "<f4")
+    assert values.tolist() == pytest.approx([motion["total"] for motion in skills["motions"]])
+
+
+def test_curves_show_what_each_returns(run: Path) -> None:
+    figure, axis = plt.subplots()
+    curves.draw_return(axis, curves.load_run(run, train.load_config(run)))
+    labels = [line.get_label() for line in axis.lines]
+    assert labels[:4] == ["exploring", "infopower, held-out", "map-elites, held-out", "slim, held-out"]
+    plt.close(figure)

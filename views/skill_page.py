@@ -1,7 +1,7 @@
 """The page of a skill library: skills as points, each with what it did, instead of an archive's cells."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from tensordict import TensorDict
@@ -34,13 +34,17 @@ class Ends:
         self.running = self.running & ~timestep["is_last"]
 
 
-def map_of(agent: Slim, envs: BatchedEnv, name: str) -> dict[str, Any]:
-    """Play evenly spread skills, one an environment; return a map of the page. A point's value is how far it moved."""
+def map_of(agent: Slim, envs: BatchedEnv, name: str, value: Literal["moved", "return"] = "moved") -> dict[str, Any]:
+    """Play evenly spread skills, one an environment; return a map of the page.
+
+    value: of a point: how far its object moved, or its episode's return.
+    """
     skills = even_skills(torch.arange(envs.num_envs, device=envs.device), agent.config.skill_dim)  # (N, Z)
     ends = Ends()
     played = motions.record(Held(agent, skills), envs, watch=ends)
     moved = ends.last - ends.first  # (N, K)
     places = torch.cat([skills.to(moved), moved], 1)  # (N, Z+K)
+    values = {"moved": moved.norm(dim=1).cpu(), "return": torch.tensor([motion.total for motion in played])}
     names = [f"z{n + 1}" for n in range(skills.shape[1])]
     names += [f"displacement {axis}" for axis in "xyz"[: moved.shape[1]]]
     count, sides = len(skills), (places.abs().amax(0) * MARGIN).clamp(min=1e-3).tolist()
@@ -52,7 +56,7 @@ def map_of(agent: Slim, envs: BatchedEnv, name: str) -> dict[str, Any]:
         "cells": count,
         "points": {
             "cell": array(torch.arange(count).numpy(), "int32"),
-            "value": array(moved.norm(dim=1).cpu().numpy(), "float32"),
+            "value": array(values[value].numpy(), "float32"),
             "spread": array(torch.full((count,), torch.nan).numpy(), "float32"),
             "measures": array(places.cpu().numpy(), "float32"),
             "evaluations": array(torch.ones(count).numpy(), "int32"),
