@@ -1,7 +1,11 @@
-"""Draw a contact sheet of every distraction beside the clean picture: python -m envs.sheet docs/distractions.png."""
+"""Draw a contact sheet of every distraction beside the clean picture.
+
+python -m envs.sheet docs/distractions.png [--tasks panda_tabletop ...]
+"""
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -52,11 +56,11 @@ def picture(task: str, seed: int, options: dict) -> Tensor:
     return timestep["pixels"][0].cpu()
 
 
-def draw() -> Image.Image:
+def draw(tasks: Sequence[str] = TASKS) -> Image.Image:
     """Lay out tasks by distractions, and below them the generated kinds of video over time."""
     blocks = []
     for columns in BLOCKS:
-        rows = {task: [picture(task, row, options) for options in columns.values()] for row, task in enumerate(TASKS)}
+        rows = {task: [picture(task, row, options) for options in columns.values()] for row, task in enumerate(tasks)}
         blocks.append(("", list(columns), rows))
     widest = max(len(columns) for columns in BLOCKS)
     bank = videos.procedural(3, "train", 64, torch.device("cpu"), clips=len(videos.KINDS))
@@ -86,15 +90,24 @@ def draw() -> Image.Image:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m envs.sheet", description=__doc__.split(":")[0] + ".")
+    parser = argparse.ArgumentParser(prog="python -m envs.sheet", description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="PNG to write")
-    path = parser.parse_args().file
+    parser.add_argument("--tasks", nargs="+", default=TASKS, metavar="TASK", help="a row each")
+    options = parser.parse_args()
+    path: Path = options.file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draw().save(path, "PNG", optimize=True)
+        draw(options.tasks).save(path, "PNG", optimize=True)
     except OSError as error:
-        print(f"error: cannot write {str(path)!r}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(refused(f"cannot write {str(path)!r}: {error.strerror}"))
+    except ValueError as error:
+        sys.exit(refused(str(error)))
+
+
+def refused(reason: str) -> int:
+    """Say why, in one line, and return the exit code for it."""
+    print(f"error: {reason}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_sheet_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "TASKS", ("cartpole_swingup", "cheetah_run"))
     names = {"clean", "agent 32", "noise 64", "reafferent 64", "dcs-easy"}
     blocks = tuple({name: block[name] for name in block if name in names} for block in sheet.BLOCKS)
     monkeypatch.setattr(sheet, "BLOCKS", blocks)
-    monkeypatch.setattr(sys, "argv", ["sheet", str(tmp_path / "docs" / "sheet.png")])
+    tasks = ["--tasks", "cartpole_swingup", "cheetah_run"]
+    monkeypatch.setattr(sys, "argv", ["sheet", str(tmp_path / "docs" / "sheet.png"), *tasks])
     sheet.main()
     with Image.open(tmp_path / "docs" / "sheet.png") as image:
         cell = 2 * 64 + sheet.GAP
@@ -32,6 +32,16 @@ def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.strip() == f"error: cannot write '{tmp_path}/file/sheet.png': File exists"
+
+
+def test_a_sheet_of_an_unknown_task_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sheet", str(tmp_path / "sheet.png"), "--tasks", "panda_tabltop"])
+    with pytest.raises(SystemExit) as stopped:
+        sheet.main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: unknown task 'panda_tabltop': did you mean 'panda_tabletop'?\n"
 
 
 def test_the_benchmark_measures_pixels_and_state(tmp_path: Path) -> None:
