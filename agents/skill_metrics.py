@@ -13,9 +13,7 @@ from agents.agent import Policy
 from agents.evaluation import Environments
 from agents.statistics import bootstrap_interval
 
-GONE, HARD = 0.05, 30.0  # violations: share of half a joint's range left, newtons of the hand on the table
 BIN = 0.1  # metres, of coverage
-UNSAFE = {"joint_margin", "joint_speed", "table_force", "off_table"}
 
 
 class Scene(Environments, Protocol):
@@ -83,8 +81,17 @@ def play(policy: Policy, envs: Scene) -> TensorDict:
 
 
 def displacement(rows: TensorDict) -> Tensor:
-    """Return how far from its start the object was in rows (N, T + 1): (N, T + 1, K)."""
-    return rows["position"] - rows["position"][:, :1]
+    """Return how far from its start the object was in rows (N, T + 1): (N, T + 1, K).
+
+    What falls from a table stays, here, where it last was on it: rolling on the floor is nobody's skill.
+    """
+    place = rows["position"]
+    if "off_table" in rows:
+        on = rows["off_table"].cumsum(1) == 0  # (N, T + 1) until it first falls
+        last = (on.sum(1, keepdim=True) - 1).clamp(min=0)  # (N, 1)
+        time = torch.arange(on.shape[1], device=on.device).minimum(last)  # (N, T + 1)
+        place = place.gather(1, time.unsqueeze(-1).expand_as(place))
+    return place - place[:, :1]
 
 
 def bins(places: Tensor, size: float) -> Tensor:
@@ -102,14 +109,6 @@ def consistency(grasped: Tensor) -> float:
     return grasped.all(0).float().mean().item()
 
 
-def violations(rows: TensorDict) -> float:
-    """Return the share of steps in which a joint is near its limit or too fast, the hand presses hard, or the object
-    is off the table, of rows (N, T + 1)."""
-    joints = (rows["joint_margin"] < GONE) | (rows["joint_speed"] > 1)  # (N, T + 1, 7)
-    wrong = joints.any(-1) | (rows["table_force"] > HARD) | (rows["off_table"] > 0)
-    return wrong[:, 1:].float().mean().item()
-
-
 def measured(episodes: list[TensorDict], size: float) -> dict[str, float]:
     """Return what M episodes (N, T + 1) of the same N skills show; coverage is the first one's.
 
@@ -117,7 +116,7 @@ def measured(episodes: list[TensorDict], size: float) -> dict[str, float]:
                         there is a third axis
     reached, diversity  how far from the start episodes end, with a 95 % interval, and from each other
     grasps, consistency shares of episodes with a grasp, and of skills that grasp in every episode
-    violations          share of steps
+    violations          share of steps after which the task signals one
     """
     moved = displacement(episodes[0])
     ends = [displacement(rows)[:, -1] for rows in episodes]
@@ -131,8 +130,8 @@ def measured(episodes: list[TensorDict], size: float) -> dict[str, float]:
     if "grasped" in episodes[0]:
         grasped = torch.stack([rows["grasped"].amax(1) > 0 for rows in episodes])  # (M, N)
         found |= {"grasps": grasped.float().mean().item(), "consistency": consistency(grasped)}
-    if set(episodes[0].keys()) >= UNSAFE:
-        found["violations"] = sum(map(violations, episodes)) / len(episodes)
+    if "violation" in episodes[0]:
+        found["violations"] = torch.stack([rows["violation"][:, 1:] for rows in episodes]).mean().item()
     return found
 
 

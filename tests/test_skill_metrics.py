@@ -67,6 +67,13 @@ def test_measures_by_hand() -> None:
     assert found.keys() == {"coverage", "bin", "reached", "reached_low", "reached_high", "diversity"}
 
 
+def test_what_fell_from_the_table_counts_where_it_last_lay() -> None:
+    values = {"position": torch.tensor([[[1.0], [2], [9], [3]], [[1], [4], [5], [7]], [[0], [-6], [-5], [-4]]])}
+    values["off_table"] = torch.tensor([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
+    moved = skill_metrics.displacement(TensorDict(values, batch_size=[3, 4]))  # type: ignore[arg-type]
+    assert moved.squeeze(-1).tolist() == [[0, 1, 1, 1], [0, 3, 4, 6], [0, 0, 0, 0]]
+
+
 def test_skills_lead_to_goals() -> None:
     goals = torch.tensor([[3.0, 5], [0, 7], [-1, 2]])
     assert play(Aimed(Straight(), goals), Plane())["position"][:, -1].tolist() == [[3, 5], [0, 2], [-1, 2]]
@@ -77,17 +84,11 @@ def test_skills_lead_to_goals() -> None:
 def test_grasps_and_violations_by_hand() -> None:
     """Of three skills one grasps in both episodes and one in one; of two steps in three episodes four are wrong."""
     assert skill_metrics.consistency(torch.tensor([[True, True, False], [True, False, False]])) == pytest.approx(1 / 3)
-    rows = safe_rows(3, 3)
-    rows["joint_margin"][0, 1, 4] = 0.04
-    rows["joint_speed"][0, 2, 1] = 1.01
-    rows["table_force"][1, 1] = 31
-    rows["off_table"][1, 1] = 1
-    rows["off_table"][2, 2] = 1
-    rows["table_force"][2, 0] = 31  # where an episode begins is no step
-    assert skill_metrics.violations(rows) == pytest.approx(4 / 6)
-    grasped = safe_rows(3, 3).update({"position": torch.randn(3, 3, 3), "grasped": torch.eye(3)})
-    found = skill_metrics.measured([grasped, grasped], 0.1)
-    assert found["grasps"] == found["consistency"] == 1 and found["violations"] == 0
+    wrong = torch.tensor([[0.0, 1, 1], [0, 1, 0], [1, 0, 1]])  # where an episode begins is no step
+    values = {"position": torch.randn(3, 3, 3), "grasped": torch.eye(3), "violation": wrong}
+    rows = TensorDict(values, batch_size=[3, 3])  # type: ignore[arg-type]
+    found = skill_metrics.measured([rows, rows], 0.1)
+    assert found["grasps"] == found["consistency"] == 1 and found["violations"] == pytest.approx(4 / 6)
     assert found["coverage_xy"] <= found["coverage"]
 
 

@@ -100,6 +100,7 @@ class Tabletop:
             "table_force": Signal(self.table_force, ("sensordata",)),
             "off_table": Signal(self.off_table, ("xpos",)),
             "effort": Signal(self.mean_effort, ("sensordata",)),
+            "violation": Signal(self.violation, self.fields),
         }
         self.measures = {
             **{f"displacement_{'xyz'[axis]}": measures.displacement(model, "object", axis) for axis in (X, Y, Z)},

@@ -1,7 +1,8 @@
 """How much of the plane skills cover: python tests/benchmarks/skills.py [--folder runs/skills] [--out FILE.png].
 
-Trains SLIM on the point mass, its baselines and each seed, where the folder has no such run yet, plays the skills of
-all, and prints the displacement's bins beside a random policy's.
+Trains SLIM on the point mass, or with `--preset slim-tabletop-small` on the table-top, its baselines and each seed,
+where the folder has no such run yet, plays the skills of all, and prints what they do beside a random policy. Options
+of `train.py` may follow.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from views.curves import save
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = {
-    "slim": ("SLIM: a critic each for discovery and effort", ""),
+    "slim": ("SLIM: a critic for each reward", ""),
     "sum": ("one critic on their sum", "--agent.critics sum"),
     "discovery": ("discovery alone", "--agent.rewards discovery"),
     "diayn": ("DIAYN", "--agent.rewards diayn"),
@@ -39,12 +40,14 @@ VARIANTS = {
     "lsd": ("LSD", "--agent.rewards lsd"),
 }
 COLUMNS = ("coverage", "reached", "diversity", "goal/end")
+TABLETOP = ("coverage", "coverage_xy", "reached", "diversity", "grasps", "consistency", "violations")
+PRESETS = {"slim-small": COLUMNS, "slim-tabletop-small": TABLETOP}
 
 
-def train_missing(run: Path, options: str, seed: int, more: list[str]) -> None:
+def train_missing(preset: str, run: Path, options: str, seed: int, more: list[str]) -> None:
     """Train a run, unless it is there."""
     if checkpoint.newest(run / "checkpoints") is None:
-        command = [sys.executable, str(ROOT / "train.py"), "slim-small", "--run", str(run), "--seed", str(seed)]
+        command = [sys.executable, str(ROOT / "train.py"), preset, "--run", str(run), "--seed", str(seed)]
         quiet = ["--threads", "1", "--log-every", "50000"]
         subprocess.run([*command, *options.split(), *quiet, *more], check=True, cwd=ROOT)
 
@@ -72,6 +75,7 @@ def at_random(run: Path, seed: int) -> tuple[Tensor, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=PRESETS, default="slim-small")
     parser.add_argument("--folder", type=Path, default=Path("runs/skills"))
     parser.add_argument("--variants", nargs="+", default=["slim", "sum", "discovery", "diayn"], choices=VARIANTS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -81,7 +85,8 @@ def main() -> None:
         1, len(args.variants) + 1, figsize=(3.3 * len(args.variants) + 3.3, 3.9),
         layout="constrained",
     )  # fmt: skip
-    print(f"| {page.SKILLS} skills | {' | '.join(COLUMNS)} |\n{'|---' * (len(COLUMNS) + 1)}|")
+    columns = PRESETS[args.preset]
+    print(f"| {page.SKILLS} skills | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     for axis, name in zip(axes, [*args.variants, "random"], strict=True):
         found = []
         for seed in args.seeds:
@@ -90,7 +95,7 @@ def main() -> None:
                 shown = even_skills(torch.arange(len(paths)), paths.shape[-1])
             else:
                 run = args.folder / f"{name}-{seed}"
-                train_missing(run, VARIANTS[name][1], seed, more)
+                train_missing(args.preset, run, VARIANTS[name][1], seed, more)
                 shown, paths, numbers = played(run, seed)
             found.append(numbers)
             if seed == args.seeds[0]:
@@ -100,7 +105,7 @@ def main() -> None:
                 axis.set(xlim=(-0.5, 0.5), ylim=(-0.5, 0.5), xlabel="metres")
                 axis.set_title(f"{title}: {numbers['coverage']:.0f} bins")
         label = "random policy" if name == "random" else VARIANTS[name][0]
-        cells = [", ".join(f"{n[column]:.3g}" if column in n else "" for n in found) for column in COLUMNS]
+        cells = [", ".join(f"{n[column]:.3g}" if column in n else "" for n in found) for column in columns]
         print(f"| {label} | " + " | ".join(cell.strip(", ") for cell in cells) + " |", flush=True)
     if args.out is not None:
         save(figure, args.out)
