@@ -1,13 +1,15 @@
 """What an archive of skills reaches, and uniform draws: python tests/benchmarks/skill_archive.py RUN [RUN ...].
 
-RUN is a run of slim with a library (evaluate.py RUN --library). MAP-Elites fills a grid of the object's displacement,
-in cells of 5 cm, with sequences of its skills; beside it the same number of sequences drawn from the skills' prior, one
-skill an episode, and policies' parameters. Every elite is then played from fresh starts, which no archive has seen:
+RUN is a run of slim with a library (evaluate.py RUN --library). MAP-Elites fills a grid of the object's displacement
+with sequences of its skills; beside it as many sequences drawn from the skills' prior, one skill an episode, and
+policies' parameters. All get the same number of evaluations.
 
-filled    cells of the archive as it ended
-again     cells in which the elites end, played once more
-reliable  cells in which they end on the average of STARTS episodes
-missed    how far from its place in the archive an elite ends, in cm, on average
+one start  cells that are filled if every episode begins in the same state: what search finds without noise
+return     of these elites, on average
+filled     cells that are filled from the task's own, random starts
+again      cells in which the elites of `filled` end, each played once more
+kept       of these elites, those that end within a cell's side of their place in half of 4 more episodes
+missed     how far from their places they end, in cm, on average
 
 Prints a markdown table: means over runs and seeds, with 95 % bootstrap intervals over them.
 """
@@ -21,12 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensordict import TensorDict
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import train
+from agents.archive_config import ArchiveConfig
 from agents.archive_metrics import corrected
-from agents.archive_presets import PUSHES
+from agents.archive_presets import PUSHED
+from agents.config import Config
 from agents.map_elites import MapElites, MapElitesConfig
 from agents.outcomes import play
 from agents.registry import AGENTS
@@ -36,17 +42,39 @@ from agents.statistics import bootstrap_interval
 from agents.variation import VariationConfig
 from envs.batched import BatchedEnv
 
-STARTS, ENVS = 8, 64
-COLUMNS = ("filled", "again", "reliable", "missed")
+STARTS, ENVS = 4, 64
+COLUMNS = {"one start": 0, "return": 1, "filled": 0, "again": 0, "kept": 0, "missed": 1}  # and digits
 
 
-def compared(run: Path, skills: int, evaluations: int) -> dict[str, Any]:
-    """Return settings by what stands in the table."""
-    skilled, alone = (SkillMapElitesConfig(str(run), length, PUSHES) for length in (skills, 1))
-    policies = MapElitesConfig(PUSHES, VariationConfig(), (64, 64))
+class OneStart:
+    """Environments of which every episode begins in the same state."""
+
+    def __init__(self, envs: BatchedEnv) -> None:
+        self.envs, self.num_envs, self.episode_length = envs, envs.num_envs, envs.episode_length
+        envs.reset()
+        self.start = envs.state_dict()
+
+    def reset(self) -> TensorDict:
+        """Begin new episodes where the first environment was."""
+        timestep = self.envs.place(self.start, torch.zeros(self.num_envs, dtype=torch.int64))
+        return timestep.set("is_first", torch.ones_like(timestep["is_first"]))
+
+    def step(self, action: Tensor) -> TensorDict:
+        """Step all; episodes end together."""
+        timestep = self.envs.step(action)
+        return self.reset() if timestep["is_first"].any() else timestep
+
+
+def compared(run: Path, grid: ArchiveConfig, skills: int, evaluations: int) -> dict[str, Any]:
+    """Return agents' settings by what stands in the table."""
+    initial = evaluations // 8
+    sequences = SkillMapElitesConfig(str(run), skills, grid)
+    sequences = replace(sequences, variation=replace(sequences.variation, initial=initial))
+    alone = replace(sequences, skills=1)
+    policies = MapElitesConfig(grid, VariationConfig(initial), (64, 64))
     return {
-        f"archive of {skills} skills in turn": skilled,
-        f"{skills} skills in turn, drawn uniformly": uniform(skilled, evaluations),
+        f"archive of {skills} skills in turn": sequences,
+        f"{skills} skills in turn, drawn uniformly": uniform(sequences, evaluations),
         "archive of single skills": alone,
         "single skills, drawn uniformly": uniform(alone, evaluations),
         "archive of policies": policies,
@@ -60,7 +88,7 @@ def uniform(config: Any, evaluations: int) -> Any:
     return replace(config, variation=variation, archive=replace(config.archive, reevaluate=0.0))
 
 
-def fill(agent: MapElites, envs: BatchedEnv, evaluations: int) -> None:
+def fill(agent: MapElites, envs: BatchedEnv | OneStart, evaluations: int) -> None:
     """Play so many episodes, N at a time."""
     timestep, carry = envs.reset(), agent.initial_carry(envs.num_envs)
     for _ in range(evaluations // envs.num_envs * (envs.episode_length + 1)):
@@ -68,33 +96,44 @@ def fill(agent: MapElites, envs: BatchedEnv, evaluations: int) -> None:
         timestep = envs.step(out["action"])
 
 
-def measured(agent: MapElites, envs: BatchedEnv) -> dict[str, float]:
-    """Play every elite from fresh starts; return the table's columns."""
+def replayed(agent: MapElites, envs: BatchedEnv, near: float) -> dict[str, float]:
+    """Play every elite from fresh starts; return the last columns."""
     archive, elites = agent.archive, agent.archive.elites()
-    played = [play(agent.kind, elites["solution"], envs) for _ in range(STARTS)]
-    objective, measures = (torch.stack(values, 1) for values in zip(*played, strict=True))  # (n, K), (n, K, M)
-    away = (measures - elites["measures"].unsqueeze(1)).norm(dim=-1)  # (n, K)
+    objective, measures = play(agent.kind, elites["solution"], envs)  # (n,), (n, M)
+    more = [play(agent.kind, elites["solution"], envs)[1] for _ in range(STARTS)]
+    away = (torch.stack(more, 1) - elites["measures"].unsqueeze(1)).norm(dim=-1)  # (n, STARTS)
     return {
         "filled": float(len(elites)),
-        "again": float(corrected(archive, elites, objective[:, 0], measures[:, 0]).occupied.sum()),
-        "reliable": float(corrected(archive, elites, objective, measures).occupied.sum()),
+        "again": float(corrected(archive, elites, objective, measures).occupied.sum()),
+        "kept": float(((away < near).float().mean(1) >= 0.5).sum()),
         "missed": 100 * away.mean().item(),
     }
 
 
-def study(run: Path, skills: int, evaluations: int, seed: int) -> dict[str, dict[str, float]]:
-    origin, found = SkillLibrary.load(run).origin, {}
-    for name, agent_config in compared(run, skills, evaluations).items():
-        preset = "map-elites-small" if isinstance(agent_config, MapElitesConfig) else "skill-map-elites-small"
-        scene = {"task": origin.task, "action_repeat": origin.action_repeat, "time_limit": origin.time_limit}
-        config = replace(AGENTS["skill-map-elites-small"], name=preset, agent=agent_config, num_envs=ENVS, seed=seed)
-        config = replace(config, device="cpu", threads=1, **scene)  # type: ignore[arg-type]
+def settings(run: Path, agent: Any, seed: int) -> Config[Any]:
+    """Return what an archive is filled with, in the environments of a run's library."""
+    origin = SkillLibrary.load(run).origin
+    preset = AGENTS["map-elites-small" if isinstance(agent, MapElitesConfig) else "skill-map-elites-small"]
+    scene = {"task": origin.task, "action_repeat": origin.action_repeat, "time_limit": origin.time_limit}
+    alike = {"measures": PUSHED, "num_envs": ENVS, "device": "cpu", "threads": 1}
+    return replace(preset, agent=agent, seed=seed, **scene, **alike)  # type: ignore[arg-type]
+
+
+def study(run: Path, seed: int, options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return the table's columns for each of its rows."""
+    cells, found = round(2 * options.side / options.cell), {}
+    grid = ArchiveConfig(grid=(cells, cells), ranges=((-options.side, options.side),) * 2)
+    for name, agent_config in compared(run, grid, options.skills, options.evaluations).items():
+        config = settings(run, agent_config, seed)
         torch.manual_seed(seed)
         envs, fresh = train.make_envs(config), train.make_envs(config, seed=seed + 1000)
-        agent = train.make_agent(config, envs)
-        assert isinstance(agent, MapElites)
-        fill(agent, envs, evaluations)
-        found[name] = measured(agent, fresh)
+        still, agent = (train.make_agent(config, envs) for _ in range(2))
+        assert isinstance(still, MapElites) and isinstance(agent, MapElites)
+        fill(still, OneStart(envs), options.evaluations)
+        fill(agent, envs, options.evaluations)
+        elites = still.archive.elites()
+        found[name] = {"one start": float(len(elites)), "return": elites["objective"].mean().item()}
+        found[name] |= replayed(agent, fresh, options.cell)
         for each in (envs, fresh):
             each.close()
         print(f"{run}, seed {seed}: {name}: {json.dumps(found[name])}", file=sys.stderr, flush=True)
@@ -106,10 +145,9 @@ def table(results: Sequence[dict[str, dict[str, float]]]) -> str:
     lines = ["| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in results[0]:
         cells = []
-        for column in COLUMNS:
+        for column, digits in COLUMNS.items():
             values = torch.tensor([result[name][column] for result in results])
             low, high = bootstrap_interval(values)
-            digits = 1 if column == "missed" else 0
             cells.append(f"{values.mean():.{digits}f} ({low:.{digits}f} to {high:.{digits}f})")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -119,12 +157,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--skills", type=int, default=4, help="in turn, of a solution")
-    parser.add_argument("--evaluations", type=int, default=4096, help="episodes that each archive gets")
+    parser.add_argument("--side", type=float, default=0.6, help="metres along each axis that the grid reaches")
+    parser.add_argument("--cell", type=float, default=0.05, help="side of a cell")
+    parser.add_argument("--evaluations", type=int, default=2048, help="episodes that each archive gets")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the archives, for each run")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     studied = [(run, seed) for run in options.runs for seed in options.seeds]
-    results = [study(run, options.skills, options.evaluations, seed) for run, seed in studied]
+    results = [study(run, seed, options) for run, seed in studied]
     print(f"{options.evaluations:,} evaluations each, {len(results)} of each kind\n\n{table(results)}")
 
 
