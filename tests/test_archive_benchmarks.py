@@ -11,9 +11,11 @@ from tensordict import TensorDict
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
 import evaluations
+import skill_archive
 from illumination import Population
 from savings import needed, told
 
+import envs
 from agents.archive_config import ArchiveConfig, make_archive
 from agents.illumination import EXTRA
 from agents.map_elites import Genetic
@@ -55,3 +57,23 @@ def test_evaluations_are_timed_in_parts_that_are_all_of_it(capsys: pytest.Captur
     assert found["agent"] == "map-elites-small" and found["population"] == "3"
     assert float(found["floor"].split()[0].replace(",", "")) > float(found["evaluations/s"].replace(",", "")) > 0
     assert sum(int(found[part].rstrip("%")) for part in evaluations.PARTS) == pytest.approx(100, abs=4)
+
+
+def test_episodes_begin_in_one_state_and_end_where_others_of_the_same_actions_do() -> None:
+    env = envs.make("point_mass_easy", 3, measures=["displacement_x"], time_limit=7, threads=1)
+    still, action = skill_archive.OneStart(env), torch.tensor([[1.0, 0.0], [-0.3, 0.0], [1.0, 0.0]])
+    timestep, ends, starts = still.reset(), [], []
+    for _ in range(2 * (still.episode_length + 1)):
+        ends += [timestep["measures"][:, 0]] if timestep["is_last"].any() else []
+        starts += [timestep["state"]] if timestep["is_first"].any() else []
+        timestep = still.step(action)
+    assert len(starts) == len(ends) == 2 and starts[0].unique(dim=0).shape == (1, 4)
+    assert torch.equal(starts[0], starts[1]) and torch.equal(ends[0], ends[1])
+    assert ends[0][0] == ends[0][2] > 0 > ends[0][1]
+
+
+def test_a_table_of_means_with_their_digits() -> None:
+    one, other = (dict.fromkeys(skill_archive.COLUMNS, value) for value in (1.0, 3.5))
+    whole, exact = "2 (1 to 4)", "2.2 (1.0 to 3.5)"
+    row = " | ".join([whole, exact, whole, whole, whole, exact])
+    assert skill_archive.table([{"x": one}, {"x": other}]).splitlines()[-1] == f"| x | {row} |"
