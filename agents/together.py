@@ -63,11 +63,14 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
         "map_elites": (PGAMapElites, config.map_elites, True),
     }
     updates, members = asdict(config.updates), {}
+    for name, ratio in updates.items():
+        if ratio < 0:
+            raise ValueError(f"--agent.updates.{option(name)} must be at least 0, not {ratio:g}")
     for name, envs in divided(spaces.num_envs, asdict(config.envs)).items():
         make, settings, may_share = making[name]
         agent = made(name, make, replace(spaces, num_envs=len(envs)), settings, device)
-        ratio = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
-        members[option(name)] = Member(agent, envs, ratio, reads_all=config.shared and may_share)
+        due = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
+        members[option(name)] = Member(agent, envs, due, reads_all=config.shared and may_share)
     return Crew(members, device)
 
 

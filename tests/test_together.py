@@ -85,6 +85,7 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
     for wrong, told in {
         "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
         "--agent.map-elites.variation.iso -1": "--agent.map-elites.variation.iso must be at least 0, not -1.0",
+        "--agent.updates.slim -1": "--agent.updates.slim must be at least 0, not -1",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
         with pytest.raises(SystemExit) as caught:
