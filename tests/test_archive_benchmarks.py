@@ -46,7 +46,7 @@ def test_a_target_is_reached_between_points_or_never() -> None:
     assert needed(curve, 4.0) == 10
     assert needed(curve, 6.0) == pytest.approx(25)  # from 4, the best so far, to 8
     assert needed(curve, 8.1) == np.inf
-    assert told([0.5, 0.25]) == "0.38 (0.50, 0.25)" and told([0.5, np.inf]) == "- (0.50, -)"
+    assert told([0.5, 0.25]) == "0.38 (0.50; 0.25)" and told([0.5, np.inf]) == "- (0.50; -)"
 
 
 def test_evaluations_are_timed_in_parts_that_are_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:

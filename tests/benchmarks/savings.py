@@ -1,8 +1,9 @@
-"""Evaluations that agents need for what another reaches: python tests/benchmarks/savings.py docs/archives/*.
+"""What archives came to, and in how many evaluations: python tests/benchmarks/savings.py docs/archives/*.
 
-The QD scores that --reference has, on average over its seeds, after a quarter, a half, three quarters and all of its
-evaluations; and what share of these evaluations every other run takes to reach them, between logged points by straight
-lines: the mean over seeds, each seed, and a dash for those that never do.
+First, of each agent, the last figures of its elites played again: the mean over seeds, and each. Then the QD scores
+that --reference has, on average over its seeds, after a quarter, a half, three quarters and all of its evaluations, and
+what share of these evaluations every run takes to reach them, between logged points by straight lines: the mean, each
+seed, and a dash for those that never do.
 """
 
 import argparse
@@ -19,6 +20,12 @@ from views.curves import Curve, Run, load_run
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 METRICS = {"reevaluated/qd_score": "elites played again", "archive/qd_score": "as archived"}
+LAST = {
+    "qd_score": ("QD score", ",.0f"),
+    "coverage": ("coverage", ".3f"),
+    "max": ("best", ".0f"),
+    "mean": ("mean", ".1f"),
+}
 
 
 def at(curve: Curve, step: float) -> float:
@@ -37,10 +44,29 @@ def needed(curve: Curve, target: float) -> float:
     return float(x[last - 1] + share * (x[last] - x[last - 1]))
 
 
-def told(shares: Sequence[float]) -> str:
-    """Write the mean of shares, and all of them."""
-    each = ", ".join(f"{share:.2f}" if np.isfinite(share) else "-" for share in shares)
-    return f"{np.mean(shares):.2f} ({each})" if np.isfinite(shares).all() else f"- ({each})"
+def told(values: Sequence[float], digits: str = ".2f") -> str:
+    """Write the mean of values, and all of them."""
+    each = "; ".join(f"{value:{digits}}" if np.isfinite(value) else "-" for value in values)
+    return f"{np.mean(values):{digits}} ({each})" if np.isfinite(values).all() else f"- ({each})"
+
+
+def agents_of(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each agent, by seed."""
+    names = dict.fromkeys(run.config.name for run in runs)
+    ordered = sorted(runs, key=lambda run: run.config.seed)
+    return {name: [run for run in ordered if run.config.name == name] for name in names}
+
+
+def last(runs: Sequence[Run]) -> str:
+    """Lay out what archives came to: a line for each agent."""
+    lines = ["| | " + " | ".join(head for head, _ in LAST.values()) + " |", "|---" * (1 + len(LAST)) + "|"]
+    for name, mine in agents_of(runs).items():
+        cells = [
+            told([run.curve(f"reevaluated/{metric}")[1][-1] for run in mine], digits)
+            for metric, (_, digits) in LAST.items()
+        ]
+        lines.append("| " + " | ".join([f"`{name}`", *cells]) + " |")
+    return "\n".join(lines)
 
 
 def table(runs: Sequence[Run], reference: str, metric: str) -> str:
@@ -52,8 +78,7 @@ def table(runs: Sequence[Run], reference: str, metric: str) -> str:
     targets = [float(np.mean([at(curve, share * steps) for curve in curves])) for share in SHARES]
     heads = [f"{share:.0%}: {target:,.0f}" for share, target in zip(SHARES, targets, strict=True)]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (1 + len(heads)) + "|"]
-    for name in dict.fromkeys(run.config.name for run in runs):
-        mine = sorted((run for run in runs if run.config.name == name), key=lambda run: run.config.seed)
+    for name, mine in agents_of(runs).items():
         cells = [told([needed(run.curve(metric), target) / steps for run in mine]) for target in targets]
         lines.append("| " + " | ".join([f"`{name}`", *cells]) + " |")
     return "\n".join(lines)
@@ -65,8 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", default="map-elites-small")
     args = parser.parse_args(arguments)
     runs = [load_run(folder, load_config(folder)) for folder in args.runs]
+    print(f"At the end, elites played again:\n\n{last(runs)}\n")
     for metric, title in METRICS.items():
-        print(f"QD score, {title}:\n\n{table(runs, args.reference, metric)}\n")
+        print(f"Share of the evaluations for a QD score, {title}:\n\n{table(runs, args.reference, metric)}\n")
 
 
 if __name__ == "__main__":
