@@ -70,6 +70,17 @@ def test_each_has_its_environments_and_reads_what_it_may() -> None:
     env.close()
 
 
+def test_the_large_one_can_be_made() -> None:
+    words = "together --num-envs 8 --device cpu --threads 1 --agent.map-elites.archive.grid 5 3"
+    config = train.parse(words.split(), AGENTS).config
+    env = train.make_envs(config)
+    crew = train.make_agent(config, env)
+    assert isinstance(crew, Crew) and [len(member.envs) for member in crew.members.values()] == [1, 4, 3]
+    out, _ = crew.act(env.reset(), crew.initial_carry(8))
+    assert out["action"].shape == (8, 6) and out["action"].abs().amax() <= 1
+    env.close()
+
+
 def test_alone_in_its_environments_each_takes_as_many_updates_for_a_step_of_its_own() -> None:
     crew, env = make("--agent.updates.infopower", ".5")
     others = ("--agent.envs.slim", "0", "--agent.envs.map-elites", "0")
