@@ -158,3 +158,5 @@ def test_curves_show_what_each_returns(run: Path) -> None:
     labels = [line.get_label() for line in axis.lines]
     assert labels[:4] == ["exploring", "infopower, held-out", "map-elites, held-out", "slim, held-out"]
     plt.close(figure)
+    lines = curves.summary([curves.load_run(run, train.load_config(run))]).splitlines()
+    assert [line.split()[4] for line in lines[1:]] == ["infopower", "map-elites", "slim"]

@@ -64,6 +64,10 @@ class Run:
         rows = [row for row in self.rows if metric in row and math.isfinite(row[metric])]
         return np.array([row[against] for row in rows]), np.array([row[metric] for row in rows])
 
+    def evaluated(self) -> list[str]:
+        """Return what stands before the names of evaluations: nothing, or the agents of which a run is made."""
+        return sorted({name.removesuffix(EVALUATED) for row in self.rows for name in row if name.endswith(EVALUATED)})
+
     def part(self, prefix: str, config: Config[Any]) -> "Run":
         """Return what a run tells of one of the agents in it, whose metrics' names begin with `prefix`."""
         rows = [
@@ -195,8 +199,7 @@ def draw_metrics(run: Run) -> Figure:
 def draw_return(axis: Axes, run: Run) -> None:
     """Draw returns while exploring, and of greedy episodes on held-out videos with their spread."""
     axis.plot(*run.curve("episode/return"), linewidth=1, alpha=0.6, label="exploring")
-    agents = sorted({name.removesuffix(EVALUATED) for row in run.rows for name in row if name.endswith(EVALUATED)})
-    for number, agent in enumerate(agents, 1):
+    for number, agent in enumerate(run.evaluated(), 1):
         (x, y), (at, std) = run.curve(f"{agent}eval/return"), run.curve(f"{agent}eval/std")
         label = f"{agent.removesuffix('/')}, held-out".removeprefix(", ")
         axis.plot(x, y, marker="o", markersize=3, linewidth=2, color=f"C{number}", label=label)
@@ -222,8 +225,9 @@ def summary(runs: Sequence[Run]) -> str:
     lines = [f"{'run':<44}{'steps':>10}{'minutes':>9}{'held-out return':>17}"]
     for run in runs:
         last: Mapping[str, float] = run.rows[-1]
-        returns = run.curve("eval/return")[1]
-        mean = f"{returns[-1]:.1f}" if len(returns) else "-"
-        name = f"{run.config.name} {run.config.task} {run.config.distraction} {run.config.seed}"
-        lines.append(f"{name:<44}{last['step']:>10,}{last['speed/minutes']:>9.1f}{mean:>17}")
+        for agent in run.evaluated() or [""]:
+            returns = run.curve(f"{agent}{EVALUATED}")[1]
+            mean = f"{returns[-1]:.1f}" if len(returns) else "-"
+            name = f"{run.config.name} {run.config.task} {run.config.distraction} {run.config.seed} {agent.strip('/')}"
+            lines.append(f"{name:<44}{last['step']:>10,}{last['speed/minutes']:>9.1f}{mean:>17}")
     return "\n".join(lines)
