@@ -154,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for threads in args.threads:
             torch.set_num_threads(threads)
             for num_envs in args.num_envs:
-                config = replace(AGENTS[name], num_envs=num_envs, threads=threads, device=args.device)
+                prefill = max(AGENTS[name].prefill, 2 * num_envs)  # critics learn from pairs of rows
+                scene = {"num_envs": num_envs, "prefill": prefill, "threads": threads, "device": args.device}
+                config = replace(AGENTS[name], **scene)
                 if args.time_limit is not None:
                     config = replace(config, time_limit=args.time_limit)
                 rate, floor, shares = measure(config, args.warm_up, args.turns)

@@ -174,7 +174,7 @@ def draw(found: Tensor, config: Config[Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", type=int, default=1536)
+    parser.add_argument("--evaluations", type=int, default=2560)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--folder", type=Path, default=Path("runs/illumination"))
     parser.add_argument("--out", type=Path, help="PNG of the cells of the first seed and of the figures")
