@@ -167,7 +167,7 @@ class InfoPower:
             payoff = (1 - c.discount) * wanted  # (H, N)
             returns = lambda_return(payoff, value, c.discount, c.lambda_)  # (H, N)
             self.return_range.update(returns.detach())
-            # scaled returns: DreamerV3 (arXiv 2301.04104, eq. 6), our choice
+            # returns divided by their range, as in DreamerV3's actor loss (arXiv 2301.04104): our choice
             actor_loss = -returns / self.return_range() - c.entropy * entropy  # (H, N)
             actor_parameters = list(self.actor.parameters())
             norm = descend(self.optimizers["actor"], actor_loss.mean(), actor_parameters, c.behaviour_clip)

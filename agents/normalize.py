@@ -33,7 +33,7 @@ class RunningMoments(nn.Module):
 
 
 class RunningRange(nn.Module):
-    """Exponential average of the 5 % to 95 % range, at least `least` (DreamerV3, arXiv 2301.04104, eq. 7)."""
+    """Exponential average of the 5 % to 95 % range, at least `least` (DreamerV3, arXiv 2301.04104, actor loss)."""
 
     range: Tensor
     levels: Tensor

@@ -2,9 +2,9 @@
 
     L = E sum_t [ ln q(o_t | z_t) + ln q(r_t | z_t) - KL(q(z_t | z_{t-1}, a_{t-1}, o_t) || p(z_t | z_{t-1}, a_{t-1})) ],
 
-its equation 10 with the KL's weight beta = 1. As in its code, the KL counts above 3 free nats, and both densities are
-normal with standard deviation 1, pictures in [-0.5, 0.5]. DreamerV2's KL balancing (arXiv 2010.02193) is
-`prior_scale` 0.8 and `posterior_scale` 0.2.
+its objective for learning by reconstruction, J_REC, with the KL's weight beta = 1. As in its code, the KL counts above
+3 free nats, and both densities are normal with standard deviation 1, pictures in [-0.5, 0.5]. DreamerV2's KL balancing
+(arXiv 2010.02193) is `prior_scale` 0.8 and `posterior_scale` 0.2.
 """
 
 from collections.abc import Mapping

@@ -1,13 +1,13 @@
 """R2, the objective of R2-Dreamer (github.com/NM512/r2dreamer): Barlow Twins between latent state and observation.
 
 The features of a row, projected linearly, and its encoded observation, through which no gradient passes, are
-standardised over the batch; their cross-correlation C (E, E) is drawn to the identity (arXiv 2103.03230, eq. 1):
+standardised over the batch; their cross-correlation C (E, E) is drawn to the identity (L_BT of arXiv 2103.03230):
 
     L = sum_i (C_ii - 1)^2 + lambda sum_{i != j} C_ij^2,   lambda = 5e-4, weighed by 0.05,
 
-beside DreamerV3's two KL terms (arXiv 2301.04104, eq. 3), each with one free nat a row, weighed by 1 and 0.1. There are
-no negatives, no decoder and no augmentation. What else that code changes (its reward head, optimiser, block-diagonal
-recurrence, learning from the replay's returns) is not part of the objective, and not here.
+beside DreamerV3's two KL terms (L_dyn and L_rep of arXiv 2301.04104), each with one free nat a row, weighed by 1 and
+0.1. There are no negatives, no decoder and no augmentation. What else that code changes (its reward head, optimiser,
+block-diagonal recurrence, learning from the replay's returns) is not part of the objective, and not here.
 """
 
 from collections.abc import Mapping

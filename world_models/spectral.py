@@ -28,7 +28,7 @@ def diffusion_eigenvalues(codes: Tensor, sigma: float) -> Tensor:
 
 
 def entropy_of(eigenvalues: Tensor, t: int = 1) -> Tensor:
-    """Diffusion spectral entropy, definition 3.1: of |eigenvalue|^t as shares of their sum, in bits."""
+    """Diffusion spectral entropy: of |eigenvalue|^t as shares of their sum, in bits."""
     weight = eigenvalues.abs() ** t
     return torch.special.entr(weight / weight.sum()).sum() / torch.log(weight.new_tensor(2))
 
@@ -40,7 +40,7 @@ def spectral_entropy(codes: Tensor, t: int = 1) -> Tensor:
 
 
 def spectral_information(codes: Tensor, labels: Tensor, generator: torch.Generator, t: int = 1) -> Tensor:
-    """Return the mutual information of codes (K, S) and classes (K,) int64, in bits, definition 3.2.
+    """Return the mutual information of codes (K, S) and classes (K,) int64, in bits.
 
     sum_c p(c) [ H(as many rows as c has, of all classes) - H(rows of class c) ], since only entropies of equally many
     rows compare. Classes of fewer than two rows are left out.
