@@ -60,7 +60,7 @@ def state(archive: Archive) -> dict[str, Any]:
     return {**{name: value.tolist() for name, value in saved.pop("elites").items()}, **saved}
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches, kind=kinds, dtype=dtypes, outside=policies)
 def test_a_batch_is_its_rows_one_by_one(
     seed: int, sizes: list[int], kind: str, dtype: torch.dtype, outside: str
@@ -78,7 +78,7 @@ def test_a_batch_is_its_rows_one_by_one(
     assert state(whole) == state(single)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches, dtype=dtypes, outside=policies)
 def test_it_is_a_dictionary_of_the_best(seed: int, sizes: list[int], dtype: torch.dtype, outside: str) -> None:
     """The definition, on a grid, in plain Python."""
@@ -113,7 +113,7 @@ def test_it_is_a_dictionary_of_the_best(seed: int, sizes: list[int], dtype: torc
     assert (archive.offered, stats["not_finite"], stats["outside"]) == (serial, not_finite, outliers)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches.filter(any), kind=kinds, dtype=dtypes)
 def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: torch.dtype) -> None:
     """Where both say the same: rows are finite, and measures outside go to the border."""
@@ -136,7 +136,7 @@ def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: tor
     assert stats["objective_mean"].item() == pytest.approx(theirs.stats.obj_mean, rel=1e-6, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches, kind=kinds)
 def test_devices_write_the_same(seed: int, sizes: list[int], kind: str) -> None:
     """What CUDA does, on the processor: the rows that are not kept go to the row of no cell."""

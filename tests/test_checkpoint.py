@@ -2,10 +2,9 @@
 
 import contextlib
 import os
+import resource
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,25 +138,24 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "agent.pt")
 
 
-FULL_DISK = """
-import resource, sys, torch
-from pathlib import Path
-from agents import checkpoint
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # a write beyond fails as on a full disk
-try:
-    checkpoint.save(Path(sys.argv[1]), 11, {"agent.pt": {"x": 11}, "replay.pt": {"x": torch.zeros(int(sys.argv[2]))}})
-except OSError as error:
-    print(error)
-"""
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """Let every write beyond 100 kB of a file fail, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("size", [25_001, 1_000_003])
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path: Path, size: int) -> None:
     checkpoint.save(tmp_path, 7, files(7))
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(size)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=True)
-    line = f"cannot write checkpoint {tmp_path}/000000011: File too large; earlier checkpoints are kept\n"
-    assert done.stdout == line and done.stderr == ""
+    line = f"cannot write checkpoint {tmp_path}/000000011: File too large; earlier checkpoints are kept"
+    with full_disk(), pytest.raises(OSError) as caught:
+        checkpoint.save(tmp_path, 11, {"agent.pt": {"x": 11}, "replay.pt": {"x": torch.zeros(size)}})
+    assert str(caught.value) == line
     assert [path.name for path in tmp_path.iterdir()] == ["000000007"]
     assert values(tmp_path / "000000007") == [7, 7, 7]
 

@@ -159,9 +159,9 @@ def test_exploring_actions_are_those_of_acting() -> None:
 
 
 def test_diagnostics_while_training_change_nothing_else(tmp_path: Path) -> None:
-    seen = ["--observation", "pixels", "--distraction", "video", "--time-limit", 40, "--prefill", 60]
+    seen = ["--observation", "pixels", "--size", 24, "--distraction", "video", "--time-limit", 40, "--prefill", 60]
     for name, more in (("plain", []), ("diagnosed", ["--diagnostics"])):
-        train.main(arguments(tmp_path / name, *seen, *more, steps=300))
+        train.main(arguments(tmp_path / name, *seen, "--eval-every", 180, *more, steps=180))
     plain, diagnosed = (checkpoint_of(tmp_path / name) for name in ("plain", "diagnosed"))
     nets = [name for name in plain if name.startswith("/agent.pt")]
     assert nets and all(

@@ -20,7 +20,7 @@ from envs.tasks import TASKS, lqr
 from envs.tasks.task import BALL, FREE, HINGE, Z, randomize_joints, unit_vectors
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-NUM_ENVS, STEPS, RESETS, POSES = 3, 150, 150, 3000
+NUM_ENVS, STEPS, RESETS, POSES = 2, 60, 100, 600
 SLOW_TO_RESET = ("humanoid_CMU", "quadruped")  # in dm_control
 SLOW_TO_POSE = ("dog", *SLOW_TO_RESET)
 # Domains whose tasks draw in dm_control's order.
@@ -125,7 +125,8 @@ def pose(model: mujoco.MjModel, random: np.random.Generator) -> np.ndarray:
 @pytest.mark.parametrize("name", envs.SUITE)
 def test_rewards_anywhere_as_dm_controls(name: str) -> None:
     task, environment, random = TASKS[name](), dm_control(name, 2), np.random.default_rng(7)
-    poses = fewer(name, POSES, SLOW_TO_POSE)
+    rare = name == "ball_in_cup_catch"  # hardly ever is a ball in its cup by chance
+    poses = 5 * POSES if rare else fewer(name, POSES, SLOW_TO_POSE)
     engine = CEngine(task.model, poses, task.fields, task.model_fields, 2)
     states, rewards, parameters = [], [], {field: [] for field in engine.parameters}
     for k in range(poses):

@@ -22,7 +22,7 @@ from agents.infopower import InfoPower
 from agents.replay import ReplayBuffer
 
 ROOT = Path(__file__).parent.parent
-STEPS = 1500
+STEPS = 1200
 LINES = {"infopower-small": arguments, "together-small": together}
 
 
@@ -46,9 +46,8 @@ def interrupt_after(process: subprocess.Popen[str], text: str, number: int) -> s
 
 
 def resume(run: Path) -> None:
-    """Go on to the end, with the options that are in the folder."""
-    words = [train.load_config(run).name, "--run", str(run), "--resume"]
-    subprocess.run([sys.executable, str(ROOT / "train.py"), *words], cwd=ROOT, check=True, capture_output=True)
+    """Go on to the end in this process, with the options that are in the folder."""
+    train.main([train.load_config(run).name, "--run", str(run), "--resume"])
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +78,13 @@ def test_an_interrupted_process_ends_as_the_uninterrupted_one(
 
 
 def test_a_second_interrupt_is_not_needed(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt every 47th update of one process, by SIGINT; each time the step is finished and saved."""
+    """Interrupt every 17th update of one process, by SIGINT; each time the step is finished and saved."""
     run, update, updates = tmp_path / "run", InfoPower.update, 0
 
     def interrupting(self: InfoPower, replay: ReplayBuffer) -> dict[str, torch.Tensor]:
         nonlocal updates
         updates += 1
-        if updates % 47 == 0:
+        if updates % 17 == 0:
             signal.raise_signal(signal.SIGINT)
         return update(self, replay)
 
@@ -98,7 +97,7 @@ def test_a_second_interrupt_is_not_needed(whole: Path, tmp_path: Path, monkeypat
         except SystemExit as stop:
             assert stop.code == 128 + signal.SIGINT
             words, stops = ["infopower-small", "--run", str(run), "--resume"], stops + 1
-    assert stops == updates // 47 > 0
+    assert stops == updates // 17 > 0
     assert differing(run, whole) == []
 
 

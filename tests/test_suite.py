@@ -34,7 +34,7 @@ def test_what_the_conditions_are() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of two hardly trained runs that differ in the seed, of which one was evaluated before."""
     folder = tmp_path_factory.mktemp("suite")
-    options = ["--observation", "pixels", "--distraction", "video", "--time-limit", 20, "--prefill", 60]
+    options = ["--observation", "pixels", "--size", 24, "--distraction", "video", "--time-limit", 20, "--prefill", 60]
     train.main(arguments(folder / "zero", *options, steps=90))
     shutil.copytree(folder / "zero", folder / "one")
     config = json.loads((folder / "one" / "config.json").read_text())

@@ -94,10 +94,10 @@ def test_updates_begin_after_the_prefill_at_the_asked_ratio(tmp_path: Path, monk
 
 def test_pixels_and_every_option_of_the_environments(tmp_path: Path) -> None:
     scene = "--observation pixels --task cartpole_swingup --distraction video --distraction-window 40 --background sky"
-    frames = f"--video-change 10 --size 64 --replay-dir {tmp_path}/scratch --replay-size 120 --eval-episodes 1"
+    frames = f"--video-change 10 --size 24 --replay-dir {tmp_path}/scratch --replay-size 120 --eval-episodes 1"
     train.main(arguments(tmp_path / "run", *scene.split(), *frames.split(), "--time-limit", 20, steps=180))
     replay = torch.load(tmp_path / "run" / "checkpoints" / "000000180" / "replay.pt", weights_only=True)
-    assert replay["rows"]["pixels"].shape == (90, 64, 64, 3)
+    assert replay["rows"]["pixels"].shape == (90, 24, 24, 3)
     assert list((tmp_path / "scratch").iterdir()) == []
     assert "eval/return" in metrics(tmp_path / "run")[-1]
 
@@ -109,7 +109,7 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
         (tmp_path / "clips" / f"clip{k}").mkdir(parents=True)
         for t in range(3):
             Image.new("RGB", (64, 64), (40 * k, 80 * t, 7)).save(tmp_path / "clips" / f"clip{k}" / f"{t}.png")
-    scene = ["--observation", "pixels", "--distraction", "video", "--video-dir", tmp_path / "clips"]
+    scene = ["--observation", "pixels", "--size", 24, "--distraction", "video", "--video-dir", tmp_path / "clips"]
     train.main(arguments(tmp_path / "run", *scene, "--time-limit", 8, "--prefill", 100, "--eval-episodes", 1, steps=12))
     assert metrics(tmp_path / "run")[-1]["step"] == 12
 
