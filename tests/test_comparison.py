@@ -28,6 +28,12 @@ def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert picture.size == (1200, 504)
 
 
+@pytest.mark.filterwarnings("error")
+def test_bars_of_next_to_nothing_leave_room_for_the_page(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {"probe/state/stoch": 0.4, "inverse/seen": 1e-9, "inverse/shuffled": -2e-9})
+    comparison.main([str(run), "--out", str(tmp_path / "leak.png")])
+
+
 def test_a_run_without_diagnostics_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bare = write(tmp_path / "bare", {"inverse/seen": 0.1})
     for folder, says in ((bare, "evaluation.json has no diagnostics"), (tmp_path / "no", "has no evaluation.json")):

@@ -76,9 +76,8 @@ def draw_leak(axis: Axes, conditions: Sequence[Mapping[str, float]], labels: Seq
         for side, (name, colour) in enumerate((("seen", "C0"), ("shuffled", "C1"))):
             value = numbers.get(f"inverse/{name}", math.nan)
             what = {"seen": "its codes", "shuffled": "codes of other episodes"}[name]
-            axis.bar(place + 0.4 * side - 0.2, value, 0.36, color=colour, label=what * (not place))
-            if math.isfinite(value):
-                axis.text(place + 0.4 * side - 0.2, max(value, 0) + 0.01, f"{value:.2f}", ha="center", fontsize="small")
+            bar = axis.bar(place + 0.4 * side - 0.2, value, 0.36, color=colour, label=what * (not place))
+            axis.bar_label(bar, fmt="%.2f", fontsize="small", padding=1)
     axis.set_xticks(range(len(labels)), list(labels))
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(title="what the inverse model reads", ylabel="nats over uniform, an action dimension")
@@ -130,8 +129,7 @@ def draw_spectral(axis: Axes, numbers: Mapping[str, float]) -> None:
     }
     bars = {label: bar for label, bar in bars.items() if bar[0] in numbers}
     for place, (name, colour) in enumerate(bars.values()):
-        axis.bar(place, numbers[name], color=colour, width=0.6)
-        axis.text(place, max(numbers[name], 0) + 0.02, f"{numbers[name]:.2f}", ha="center", va="bottom")
+        axis.bar_label(axis.bar(place, numbers[name], color=colour, width=0.6), fmt="%.2f", padding=1)
     axis.set_xticks(range(len(bars)), list(bars), fontsize="small")
     axis.set(title="diffusion spectral information", ylabel="bits")
     axis.axhline(0, color="black", linewidth=0.8)
