@@ -24,6 +24,9 @@ class Condition(Protocol):
     def name(self) -> str: ...
 
     @property
+    def distraction(self) -> str: ...
+
+    @property
     def splits(self) -> tuple[str, ...]: ...
 
 
@@ -51,13 +54,19 @@ Fit = Callable[[Config[Any], Any], tuple[Config[Any], dict[str, Any]]]
 def plan(run: Path, config: Config[Any], told: dict[str, Any], conditions: Sequence[Condition], fit: Fit) -> list[Job]:
     """List what a run's newest agent plays, and a random policy under the first condition: it sees nothing anyway.
 
+    In front of training's videos it plays where it was trained with that distraction: else it never saw any of them.
     told: what all results say of themselves, among it `suite`. Where no checkpoint is left, results may be of any.
     Raises ValueError for a run that learned from states, which the conditions do not change.
     """
     if config.observation != "pixels":
         raise ValueError(f"the run {run} learned from states, which the suite {told['suite']} does not change")
     newest = checkpoint.newest(run / "checkpoints")
-    asked = [("agent", condition, videos) for condition in conditions for videos in condition.splits]
+    asked = [
+        ("agent", condition, videos)
+        for condition in conditions
+        for videos in condition.splits
+        if videos == "held_out" or condition.distraction == config.distraction
+    ]
     jobs = []
     for policy, condition, videos in [*asked, ("random", conditions[0], "held_out")]:
         changed, looks = fit(config, condition)

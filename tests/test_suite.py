@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tiny import arguments
 
 import evaluate
 import train
+from agents.suite import plan
 from envs import suites
 from envs.distractions import DISTRACTIONS, WINDOWS
 
@@ -41,6 +43,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "one" / "config.json").write_text(json.dumps(config | {"seed": 1}))
     (folder / "one" / "evaluation.json").write_text(json.dumps([{"distraction": "none", "policy": "agent"}]))
     return folder
+
+
+@pytest.mark.parametrize(
+    ("distraction", "seen"), [("video", ["L1", "L2", "L3", "natural"]), ("dcs-easy", ["dcs-easy"]), ("none", [])]
+)
+def test_training_videos_are_played_where_training_showed_that_distraction(
+    folder: Path, distraction: str, seen: list[str]
+) -> None:
+    config = replace(train.load_config(folder / "zero"), distraction=distraction)
+    conditions = suites.SUITES["distracting"]
+    jobs = [job.described for job in plan(folder / "zero", config, {"suite": "distracting"}, conditions, evaluate.fit)]
+    assert [job["condition"] for job in jobs if job["videos"] == "train"] == seen
+    held_out = [job["condition"] for job in jobs if job["videos"] == "held_out" and job["policy"] == "agent"]
+    assert held_out == [condition.name for condition in conditions]
 
 
 def suite(folder: Path, *more: str, episodes: int = 3) -> str:

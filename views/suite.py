@@ -43,7 +43,8 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         seeds = ", ".join(map(str, sorted({run["seed"] for run in own})))
         runs = f"{len(own)} run{'s' * (len(own) > 1)}, seed{'s' * (',' in seeds)} {seeds}"
         lines.append(f"- {agent}: {runs}, {' to '.join(f'{step:,}' for step in sorted({steps[0], steps[-1]}))} steps")
-    over = {row["over"] for row in found["summaries"] if "gap" in row}
+    agents = {run["agent"] for run in trained}
+    over = {row["over"] for row in found["summaries"] if row["agent"] in agents}
     units = {"seeds": "runs within their task", "episodes": "episodes: of no task are there two runs of an agent"}
     return [
         "\n".join(lines),
@@ -72,7 +73,8 @@ def draw(found: Mapping[str, Any]) -> Figure:
     axis = bottom.subplots()
     draw_intervals(axis, rows, "gap", colours)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(title="generalisation gap: mean return on training videos less that on held-out videos", ylabel="return")
+    what = "generalisation gap, where training showed the distraction: mean return on its videos less held-out ones"
+    axis.set(title=what, ylabel="return")
     figure.suptitle(title(found))
     handles = top.axes[0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=min(4, len(handles[1])))
@@ -123,7 +125,8 @@ def page(found: Mapping[str, Any], picture: str) -> str:
     numbers = {
         "iqm": "Interquartile mean of returns (95 % interval), held-out videos",
         "mean": "Mean of returns (95 % interval), held-out videos",
-        "gap": "Generalisation gap: mean on training videos less mean on held-out ones (95 % interval)",
+        "gap": "Generalisation gap (95 % interval), where training showed the distraction: mean on its videos less mean "
+        "on held-out ones",
     }
     rows = found["summaries"]
     tasks = list(dict.fromkeys(row["task"] for row in rows))

@@ -26,10 +26,9 @@ from tensordict import TensorDict
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.update import ACTION_DIM, filled_replay
-
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.spaces import Spaces
+from tests.benchmarks.update import ACTION_DIM, filled_replay
 from world_models.r2 import R2ModelConfig
 
 # batch, length, deter, hidden units everywhere, channels of the encoder are 2, 3, 4 and 4 times the depth
