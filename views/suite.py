@@ -125,8 +125,8 @@ def page(found: Mapping[str, Any], picture: str) -> str:
     numbers = {
         "iqm": "Interquartile mean of returns (95 % interval), held-out videos",
         "mean": "Mean of returns (95 % interval), held-out videos",
-        "gap": "Generalisation gap (95 % interval), where training showed the distraction: mean on its videos less mean "
-        "on held-out ones",
+        "gap": "Generalisation gap (95 % interval), where training showed the distraction: mean on its videos "
+        "less mean on held-out ones",
     }
     rows = found["summaries"]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
