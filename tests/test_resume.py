@@ -149,7 +149,7 @@ def kill_until_it_ends(run: Path, agent: str, options: list[str], most: int, sec
             return kills
         if (run / "config.json").exists():
             words = [agent, "--run", str(run), "--resume"]
-    resume(run)
+    start(words).communicate()  # from the beginning, if the last kill came before there was anything
     return kills
 
 
