@@ -11,7 +11,7 @@ again      cells in which the elites of `filled` end, each played once more
 kept       of these elites, those that end within a cell's side of their place in half of 4 more episodes
 missed     how far from their places they end, in cm, on average
 
-Prints a markdown table: means over runs and seeds, with 95 % bootstrap intervals over them.
+Prints a markdown table: means over the runs, each with a seed of its own, with 95 % bootstrap intervals over them.
 """
 
 import argparse
@@ -160,12 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--side", type=float, default=0.6, help="metres along each axis that the grid reaches")
     parser.add_argument("--cell", type=float, default=0.05, help="side of a cell")
     parser.add_argument("--evaluations", type=int, default=2048, help="episodes that each archive gets")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the archives, for each run")
+    parser.add_argument("--seed", type=int, default=0, help="of the first run's archives; the next ones' follow")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    studied = [(run, seed) for run in options.runs for seed in options.seeds]
-    results = [study(run, seed, options) for run, seed in studied]
-    print(f"{options.evaluations:,} evaluations each, {len(results)} of each kind\n\n{table(results)}")
+    results = [study(run, seed, options) for seed, run in enumerate(options.runs, options.seed)]
+    print(f"{options.evaluations:,} evaluations each, {len(results)} archives of each kind\n\n{table(results)}")
 
 
 if __name__ == "__main__":
