@@ -20,7 +20,7 @@ from envs.tasks import TASKS, lqr
 from envs.tasks.task import BALL, FREE, HINGE, Z, randomize_joints, unit_vectors
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-NUM_ENVS, STEPS, RESETS, POSES = 2, 60, 100, 600
+NUM_ENVS, STEPS, RESETS, POSES = 2, 60, 150, 600
 SLOW_TO_RESET = ("humanoid_CMU", "quadruped")  # in dm_control
 SLOW_TO_POSE = ("dog", *SLOW_TO_RESET)
 # Domains whose tasks draw in dm_control's order.
