@@ -8,7 +8,6 @@ from torch import Tensor
 from agents.skill_env import direction
 from agents.skill_priors import drawn_skills
 from agents.skills import Skills
-from agents.tensor_folder import DAMAGE, one_line
 
 
 class SkillSequences:
@@ -42,5 +41,5 @@ class SkillSequences:
         """Play by the policy of a `state_dict`, whatever a library holds by now; ValueError if it has another shape."""
         try:
             self.skills.load_state_dict(state_dict)
-        except DAMAGE as error:
-            raise ValueError(f"the library holds networks of another shape by now: {one_line(error)}") from error
+        except RuntimeError as error:
+            raise ValueError("the library's networks have another shape than those that this run began with") from error
