@@ -37,7 +37,7 @@ def test_the_upper_corners_are_what_an_agent_sees_beside_itself(name: str) -> No
 @pytest.mark.parametrize("name", BACKGROUNDS)
 def test_every_background_has_a_state_and_asking_changes_nothing(name: str) -> None:
     plain, asked = (
-        envs.make("cartpole_balance", N, pixels=True, distraction=name, seed=2, threads=1, **options)
+        envs.make("cartpole_balance", N, pixels=True, size=24, distraction=name, seed=2, threads=1, **options)
         for options in ({}, {"distractor": True})
     )
     plain.reset(), asked.reset()
