@@ -84,7 +84,10 @@ class ReplayBuffer:
         Draws from torch's default generator of the device. Raises ValueError while fewer than `length` steps are held.
         """
         if self.size < length:
-            raise ValueError(f"slices of {length} steps need as many in the replay, which holds {self.size}")
+            raise ValueError(
+                f"slices of {length} steps need as many in the replay, which holds {self.size} of each environment: "
+                "raise --prefill"
+            )
         start = torch.randint(self.size - length + 1, (batch, 1), device=self.device)  # (B, 1), 0 is the oldest
         first, count = self.readable.start, len(self.readable)
         env = first + torch.randint(count, (batch, 1), device=self.device)  # (B, 1)
