@@ -141,7 +141,7 @@ def test_acts_and_is_examined(name: str, latent: str, posterior: str) -> None:
         carry = after
     found = agent.examine(make_replay())
     told = {"observation", "reward"} | ({"action"} if isinstance(agent.model, Empowering) else set())
-    expected = {f"information/{name}{ceiling}" for name in told for ceiling in ("", "_ceiling")}
+    expected = {f"information/{name}{ceiling}" for name in told for ceiling in ("", "_ceiling")} | {"foretold/reward"}
     if isinstance(agent.model, Empowering):
         expected |= {"inverse/seen", "inverse/shuffled"}
     assert set(found) == expected
