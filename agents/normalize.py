@@ -27,8 +27,9 @@ class RunningMoments(nn.Module):
         self.second.lerp_((values.square() * mask).sum() / count, self.rate)
 
     def standardize(self, values: Tensor) -> Tensor:
-        mean = self.first / self.weight
-        std = (self.second / self.weight - mean.square()).clamp(min=1e-8).sqrt()
+        weight = self.weight.clamp(min=self.rate)  # as after one batch, if there was none yet
+        mean = self.first / weight
+        std = (self.second / weight - mean.square()).clamp(min=1e-8).sqrt()
         return (values - mean) / std.clamp(min=1e-3)
 
 
