@@ -85,7 +85,7 @@ def parts_of(config: Config[Any]) -> dict[str, Config[Any]]:
 def divided(num_envs: int, shares: Mapping[str, float]) -> dict[str, range]:
     """Divide environments in proportion to shares, side by side; whoever has the share 0 is left out."""
     if min(shares.values()) < 0 or not sum(shares.values()) > 0:
-        told = " ".join(f"{name} {share:g}" for name, share in shares.items())
+        told = " ".join(f"{option(name)} {share:g}" for name, share in shares.items())
         raise ValueError(f"--agent.envs are shares of at least 0, and one above 0, not {told}")
     ends = [round(num_envs * up_to / sum(shares.values())) for up_to in accumulate(shares.values(), initial=0)]
     found = {}
