@@ -59,12 +59,7 @@ class ImaginedMapElites:
             self.votes,
             self.generator,
         )
-        self.illumination = Illumination(
-            self.perceptrons,
-            self.archive,
-            self.screening,
-            config.archive,
-        )
+        self.illumination = Illumination(self.perceptrons, self.archive, self.screening, config.archive)
 
     def votes(self, solutions: Tensor) -> Tensor:
         """Return the share of models that would have the archive keep solutions (n, P): (n,)."""

@@ -70,12 +70,7 @@ class PGAMapElites:
             "policy_gradient": Emitter(config.ascent.share, self.climb, lambda: begun() and self.recent.full()),
             "greedy": Emitter(config.greedy, self.greedy, lambda: begun() and self.recent.full()),
         }
-        self.illumination = Illumination(
-            self.perceptrons,
-            self.archive,
-            Emitters(emitters, device),
-            config.archive,
-        )
+        self.illumination = Illumination(self.perceptrons, self.archive, Emitters(emitters, device), config.archive)
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return what each environment plays (N,), before any plays."""

@@ -47,18 +47,16 @@ SKILLS: dict[str, Config[Any]] = {
         log_every=50_000,
         checkpoint_every=500_000,
     ),
-    "slim-small": Config(
-        "slim-small",
-        SMALL,
+    "slim-small": replace(
+        TABLETOP,
+        name="slim-small",
+        agent=SMALL,
         task="point_mass_easy",
-        observation="state",
-        signals=True,
         action_repeat=2,
         num_envs=64,
         time_limit=200,
         steps=300_000,
         train_ratio=1 / 4096,  # 32 actions in each of 64 environments
-        prefill=0,
         replay_size=131_072,
         eval_every=100_000,
         log_every=10_000,
