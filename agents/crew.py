@@ -1,7 +1,7 @@
 """Several agents as one: environments are divided among them, and all write to one replay.
 
-Each acts in environments of its own and learns from the rows of everybody, or from its own alone where its mathematics
-asks for that. Keys that one agent writes and another does not are zeros in the other's rows; `source` says whose a row
+Each acts in environments of its own and learns from batches of which a share are everybody's rows, or from its own rows
+alone where its mathematics asks for that. Keys that one agent writes and another does not are zeros in the other's rows; `source` says whose a row
 is, by the agent's place.
 """
 
@@ -28,8 +28,8 @@ class Member:
     envs: range
     updates: Ratio
     """How many of its own updates one update of all takes."""
-    reads_all: bool
-    """Whether it learns from every row; else from those of its own environments."""
+    shared: float
+    """Share of each batch that is drawn from everybody's rows; the rest is of its own environments."""
 
 
 class Crew:
@@ -79,7 +79,7 @@ class Crew:
         metrics: dict[str, Tensor] = {}
         for name, member in self.members.items():
             began = time.perf_counter()
-            rows = replay if member.reads_all else replay.part(member.envs)
+            rows = replay.part(member.envs, member.shared)
             found: dict[str, Tensor] = {}
             due = member.updates()
             for _ in range(due):

@@ -42,6 +42,7 @@ class ReplayBuffer:
             raise ValueError(f"replay capacity {capacity} must be at least the number of environments, {num_envs}")
         self.length, self.num_envs = capacity // num_envs, num_envs
         self.readable = range(num_envs)  # environments whose rows are read
+        self.shared = 0.0  # share of a drawn batch that comes from all environments nevertheless
         self.device = torch.device(device)
         self.directory = Path(directory) if directory is not None else None
         self.rows: dict[str, Tensor] = {}  # key -> (L * N, ...), allocated by the first add
@@ -51,14 +52,16 @@ class ReplayBuffer:
     def __len__(self) -> int:
         return self.size * len(self.readable)
 
-    def part(self, envs: range) -> "ReplayBuffer":
-        """Return a reader of the rows of some neighbouring environments alone; it is up to date until the next `add`.
+    def part(self, envs: range, shared: float = 0.0) -> "ReplayBuffer":
+        """Return a reader of the rows of some neighbouring environments; it is up to date until the next `add`.
 
-        Where rows lie stays the same, so `write_back` takes its indices too.
+        shared: the share of each batch that `sample` draws from everybody's rows; they come first. `latest` are its own
+        in any case. Where rows lie stays the same, so `write_back` takes its indices too.
         """
         assert envs.step == 1 and 0 <= envs.start < envs.stop <= self.num_envs, (envs, self.num_envs)
+        assert 0 <= shared <= 1, shared
         reader = copy.copy(self)
-        reader.readable = envs
+        reader.readable, reader.shared = envs, shared
         return reader
 
     def clear(self) -> None:
@@ -89,8 +92,10 @@ class ReplayBuffer:
                 "raise --prefill"
             )
         start = torch.randint(self.size - length + 1, (batch, 1), device=self.device)  # (B, 1), 0 is the oldest
-        first, count = self.readable.start, len(self.readable)
-        env = first + torch.randint(count, (batch, 1), device=self.device)  # (B, 1)
+        shared = round(self.shared * batch)
+        anybody = torch.randint(self.num_envs, (shared, 1), device=self.device)
+        own = torch.randint(self.readable.start, self.readable.stop, (batch - shared, 1), device=self.device)
+        env = torch.cat([anybody, own])  # (B, 1)
         time = self.head - self.size + start + torch.arange(length, device=self.device)  # (B, T)
         index = time % self.length * self.num_envs + env  # (B, T)
         return self.gather(index), index

@@ -13,7 +13,7 @@ Whose rows each may learn from, and why:
                      last update, so that ratios begin at 1; rows of others have no such density, and no skill.
     archive          its own episodes: a solution is judged by what it did.
 
-With `shared` off, each learns from its own environments alone: what is compared with.
+Of each batch the share `shared` is drawn so, the rest from one's own rows: all of it at 0, what is compared with.
 """
 
 from collections.abc import Mapping
@@ -51,8 +51,8 @@ class TogetherConfig:
     """How --num-envs are divided, in proportion; 0 leaves one out."""
     updates: Each = Each(1, 1, 1)
     """Each one's updates for an environment step of its own, times --train-ratio."""
-    shared: bool = True
-    """Whether the world model and the TD3 of MAP-Elites learn from everybody's rows, or each from its own."""
+    shared: float = 1.0
+    """Share of each batch of the world model and of TD3 that is drawn from everybody's rows; the rest from its own."""
 
 
 def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str = "cpu") -> Crew:
@@ -62,6 +62,8 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
         "slim": (Slim, config.slim, False),
         "map_elites": (PGAMapElites, config.map_elites, True),
     }
+    if not 0 <= config.shared <= 1:
+        raise ValueError(f"--agent.shared must be from 0 to 1, not {config.shared:g}")
     updates, members = asdict(config.updates), {}
     for name, ratio in updates.items():
         if ratio < 0:
@@ -70,7 +72,7 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
         make, settings, may_share = making[name]
         agent = made(name, make, replace(spaces, num_envs=len(envs)), settings, device)
         due = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
-        members[option(name)] = Member(agent, envs, due, reads_all=config.shared and may_share)
+        members[option(name)] = Member(agent, envs, due, shared=config.shared if may_share else 0.0)
     return Crew(members, device)
 
 

@@ -35,7 +35,7 @@ def make_crew(updates: tuple[float, float, float] = (1.0, 2.0, 0.25)) -> Crew:
         "ppo": SB3PPO(spaces, SB3PPOConfig(net_arch=(11,), batch_size=5, n_epochs=1)),
     }
     members = {
-        name: Member(agent, OWN[name], Ratio(ratio, 1), reads_all=name != "ppo")
+        name: Member(agent, OWN[name], Ratio(ratio, 1), shared=0.5 * (name != "ppo"))
         for (name, agent), ratio in zip(agents.items(), updates, strict=True)
     }
     return Crew(members)
@@ -47,7 +47,7 @@ class Recorder:
     def __init__(self, number: int, extra: str) -> None:
         self.number, self.extra = number, extra
         self.seen: list[Tensor] = []
-        self.read: list[Tensor] = []
+        self.read: list[tuple[Tensor, Tensor]] = []
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         return TensorDict({"count": torch.zeros(num_envs, 2)}, batch_size=[num_envs])
@@ -58,7 +58,7 @@ class Recorder:
         return TensorDict(values, batch_size=timestep.batch_size), carry + 1
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        self.read.append(replay.latest(1)["source"].flatten())
+        self.read.append((replay.latest(1)["source"].flatten(), replay.sample(100, 1)[0]["source"].flatten()))
         return {"loss/it": torch.tensor(float(self.number))}
 
     def state_dict(self) -> dict[str, int]:
@@ -71,8 +71,8 @@ class Recorder:
 def test_each_acts_in_its_own_environments_and_reads_what_it_may() -> None:
     one, two = Recorder(1, "first"), Recorder(2, "second")
     members = {
-        "one": Member(one, range(0, 2), Ratio(1, 1), True),
-        "two": Member(two, range(2, 5), Ratio(0.5, 1), False),
+        "one": Member(one, range(0, 2), Ratio(1, 1), shared=0.75),
+        "two": Member(two, range(2, 5), Ratio(0.5, 1), shared=0.0),
     }
     crew, replay = Crew(members), ReplayBuffer(20, 5)
     states = torch.tensor([[3.0], [5.0], [7.0], [11.0], [13.0]])
@@ -87,8 +87,11 @@ def test_each_acts_in_its_own_environments_and_reads_what_it_may() -> None:
     assert out["second"].flatten().tolist() == [0, 0, 70, 110, 130]
     assert carry["one"]["count"].tolist() == [[2, 2]] * 2 + [[0, 0]] * 3
     assert carry["two"]["count"].tolist() == [[0, 0]] * 2 + [[2, 2]] * 3
-    assert [x.tolist() for x in one.read] == [[0, 0, 1, 1, 1]] * 2  # every row, at every update
-    assert [x.tolist() for x in two.read] == [[1, 1, 1]]  # its own, at every second one
+    assert [latest.tolist() for latest, _ in one.read] == [[0, 0]] * 2
+    assert [latest.tolist() for latest, _ in two.read] == [[1, 1, 1]]  # at every second update
+    for _, drawn in one.read:
+        assert set(drawn[:75].tolist()) == {0, 1} and drawn[75:].tolist() == [0] * 25
+    assert two.read[0][1].tolist() == [1] * 100
     assert metrics["one/loss/it"] == 1 and metrics["two/loss/it"] == 2
     assert sum(value.item() for name, value in metrics.items() if name.startswith("speed/share/")) == pytest.approx(1)
 

@@ -109,6 +109,25 @@ def test_a_part_reads_its_environments_from_the_same_storage() -> None:
     assert replay.part(range(1, 2)).latest(1)["t"].tolist() == [[11]]
 
 
+def test_a_share_of_a_part_s_batch_is_drawn_from_everybody() -> None:
+    replay = fill(11)
+    part = replay.part(range(2, 3), shared=0.4)
+    torch.manual_seed(0)
+    batch, index = part.sample(15_000, 7)  # one start is left: every slice is the whole ring in order
+    counts = torch.bincount(batch["env"][:6000, 0], minlength=N)
+    assert ((counts - 2000).abs() < 5 * 2000**0.5).all(), counts
+    assert (batch["env"][6000:] == 2).all() and index[-1].tolist() == [14, 17, 20, 2, 5, 8, 11]
+    assert part.latest(2)["env"].tolist() == [[2, 2]]
+    for share, places in {0.0: [], 0.4: [12, 15, 18, 0, 3, 6, 9]}.items():
+        batch, index = replay.part(range(2, 3), share).sample(500, 7)
+        assert index[batch["env"][:, 0] == 0][:1].flatten().tolist() == places
+    foreign = index[batch["env"][:, 0] == 0][0]
+    values = torch.stack([torch.arange(100, 107), torch.arange(200, 207)])  # for environment 0, and for 2
+    part.write_back(torch.stack([foreign, index[-1]]), TensorDict({"t": values}, batch_size=[2, 7]))
+    written = [[103, 7, 203], [104, 8, 204], [105, 9, 205], [106, 10, 206], [100, 4, 200], [101, 5, 201], [102, 6, 202]]
+    assert replay.rows["t"].view(L, N).tolist() == written
+
+
 def test_write_back_reaches_the_sampled_rows_only() -> None:
     replay = fill(11)
     torch.manual_seed(3)

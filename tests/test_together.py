@@ -60,13 +60,10 @@ def test_each_has_its_environments_and_reads_what_it_may() -> None:
         "slim": range(2, 5),
         "map-elites": range(5, 7),
     }
-    assert [member.reads_all for member in members.values()] == [True, False, True]
+    assert [member.shared for member in members.values()] == [1, 0, 1]
     env.close()
-    crew, env = make("--agent.no-shared", "--agent.envs.slim", "0", "--num-envs", "4")
-    assert {name: member.reads_all for name, member in crew.members.items()} == {
-        "infopower": False,
-        "map-elites": False,
-    }
+    crew, env = make("--agent.shared", ".25", "--agent.envs.slim", "0", "--num-envs", "4")
+    assert {name: member.shared for name, member in crew.members.items()} == {"infopower": 0.25, "map-elites": 0.25}
     env.close()
 
 
@@ -97,6 +94,8 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
         "--agent.map-elites.variation.iso -1": "--agent.map-elites.variation.iso must be at least 0, not -1.0",
         "--agent.updates.slim -1": "--agent.updates.slim must be at least 0, not -1",
+        "--agent.shared 1.5": "--agent.shared must be from 0 to 1, not 1.5",
+        "--agent.shared nan": "--agent.shared must be from 0 to 1, not nan",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
         with pytest.raises(SystemExit) as caught:

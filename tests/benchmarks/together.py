@@ -1,7 +1,8 @@
 """Who gains from sharing: python tests/benchmarks/together.py [--folder runs/together] [--only NAME ...] [--steps S].
 
-Trains InfoPower, SLIM and PGA-MAP-Elites together, with shared rows and with each its own, and each of them alone in as
-many environments as it had, for as many steps of each, where the folder has no such run yet. Then prints what each
+Trains InfoPower, SLIM and PGA-MAP-Elites together, with batches of everybody's rows, with half of each batch its own, and
+with all of it, and each of them alone in as many environments as it had, for as many steps of each, where the folder
+has no such run yet. Then prints what each
 learned, mean and seeds, and how well the world models tell rewards from actions, in episodes that no run has seen, of
 each of the three.
 """
@@ -44,7 +45,8 @@ COUNTS = ("num_envs", "steps", "prefill", "replay_size", "eval_every", "log_ever
 EPISODES, SEED = 32, 5000  # of each policy, for the world models
 
 
-VARIANTS = ("shared", "own", *SHARES)
+SHARED = {"shared": 1.0, "half": 0.5, "own": 0.0}  # share of a batch that is everybody's
+VARIANTS = (*SHARED, *SHARES)
 
 
 def options(variant: str, steps: int) -> list[str]:
@@ -54,7 +56,7 @@ def options(variant: str, steps: int) -> list[str]:
     words = [word for count, value in counts.items() for word in (f"--{option(count)}", str(round(value * share)))]
     others = [name for name in SHARES if variant in SHARES and name != variant]
     words += [word for name in others for word in (f"--agent.envs.{name}", "0")]
-    return words + ["--agent.no-shared"] * (variant == "own")
+    return [*words, "--agent.shared", str(SHARED.get(variant, 1.0))]
 
 
 def train_missing(run: Path, words: list[str]) -> None:
@@ -98,7 +100,7 @@ def behaviours(runs: list[Path]) -> Iterator[tuple[str, ReplayBuffer]]:
 
 def foretold(folder: Path, seed: int) -> dict[str, dict[str, float]]:
     """Return each variant's R^2 of rewards told from actions, on the rows of each agent: variant -> whose -> R^2."""
-    runs = {name: folder / f"{name}-{seed}" for name in ("shared", "own", "infopower")}
+    runs = {name: folder / f"{name}-{seed}" for name in (*SHARED, "infopower")}
     runs = {name: run for name, run in runs.items() if (run / "checkpoints").exists()}
     envs = make_envs(load_config(next(iter(runs.values()))), num_envs=1)
     models = {name: agents_of(run, envs)["infopower/"] for name, run in runs.items()}
@@ -127,7 +129,7 @@ def report(folder: Path, seeds: list[int]) -> None:
         print(f"| {label} | {' | '.join(told(found, figure) for figure in FIGURES)} |")
     models = [foretold(folder, seed) for seed in seeds if (folder / f"shared-{seed}" / "checkpoints").exists()]
     print(f"\n| rewards foretold, R^2 | {' | '.join(SHARES)} |\n{'|---' * (len(SHARES) + 1)}|")
-    for name in ("shared", "own", "infopower"):
+    for name in (*SHARED, "infopower"):
         found = [each[name] for each in models if name in each]
         print(f"| {name} | {' | '.join(told(found, whose) for whose in SHARES)} |")
     for run in there["shared"]:
