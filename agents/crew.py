@@ -1,8 +1,8 @@
 """Several agents as one: environments are divided among them, and all write to one replay.
 
 Each acts in environments of its own and learns from batches of which a share are everybody's rows, or from its own rows
-alone where its mathematics asks for that. Keys that one agent writes and another does not are zeros in the other's rows; `source` says whose a row
-is, by the agent's place.
+alone where its mathematics asks for that. Keys that one agent writes and another does not are zeros in the other's
+rows; `source` says whose a row is, by the agent's place.
 """
 
 import time

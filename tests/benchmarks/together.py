@@ -1,10 +1,9 @@
 """Who gains from sharing: python tests/benchmarks/together.py [--folder runs/together] [--only NAME ...] [--steps S].
 
-Trains InfoPower, SLIM and PGA-MAP-Elites together, with batches of everybody's rows, with half of each batch its own, and
-with all of it, and each of them alone in as many environments as it had, for as many steps of each, where the folder
-has no such run yet. Then prints what each
-learned, mean and seeds, and how well the world models tell rewards from actions, in episodes that no run has seen, of
-each of the three.
+Trains InfoPower, SLIM and PGA-MAP-Elites together, with batches of everybody's rows, of which half are its own, or all,
+and each of them alone in as many environments as it had, for as many steps of each, where the folder has no such run
+yet. Then prints what each learned, mean and seeds, and how well the world models tell rewards from actions, in episodes
+that no run has seen, of each of the three.
 """
 
 import argparse
