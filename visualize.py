@@ -117,7 +117,7 @@ def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
     agent: Any = policies_of(load_agent(run, whole, envs)[0])[name]
-    played = motions.record(Players(agent.illumination.kind, solutions.to(envs.device)), envs, seconds)
+    played = motions.record(Players(agent.kind, solutions.to(envs.device)), envs, seconds)
     envs.close()
     return shown, played
 

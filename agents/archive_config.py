@@ -10,6 +10,7 @@ from agents.elites import Extra
 from agents.spaces import Spaces
 from agents.tessellations import CVT, Grid, Tessellation, k_means_centroids
 
+EXTRA: Extra = {"emitter": ((), torch.int64)}  # of an elite: which emitter made it
 CVT_SEED = 0  # the same cells for every run, so that archives can be compared cell by cell: our choice
 
 
@@ -29,18 +30,12 @@ class ArchiveConfig:
     """Evaluations between the frames of the archive's history."""
 
 
-def make_archive(
-    config: ArchiveConfig,
-    spaces: Spaces,
-    solution_dim: int,
-    extra: Extra,
-    device: torch.device | str,
-) -> Archive:
+def make_archive(config: ArchiveConfig, spaces: Spaces, solution_dim: int, device: torch.device | str) -> Archive:
     """Make an empty archive of solutions (P,) over a task's measures; raise ValueError, in one line, if none can be."""
     ranges = ranges_of(config, spaces)
     if config.history_every < 1:
         raise ValueError(f"--agent.archive.history-every must be at least 1, not {config.history_every}")
-    return Archive(tessellate(config, ranges, device), solution_dim, extra, config.outside)
+    return Archive(tessellate(config, ranges, device), solution_dim, EXTRA, config.outside)
 
 
 def ranges_of(config: ArchiveConfig, spaces: Spaces) -> tuple[tuple[float, float], ...]:

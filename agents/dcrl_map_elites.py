@@ -6,26 +6,22 @@ offered to the archive: measures are a constant input, which goes into the first
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents.archive_config import ArchiveConfig, make_archive
+from agents import outcomes
+from agents.archive_config import ArchiveConfig
 from agents.emitters import Emitted, Emitter, Emitters
-from agents.evaluation import Environments
-from agents.generators import own_generator
-from agents.illumination import EXTRA, Illumination
-from agents.map_elites import Genetic, begun_after, perceptrons_of
-from agents.pga_map_elites import Ascent, check_ascent
-from agents.policy_gradient import Recent, ascend
+from agents.map_elites import MapElites
+from agents.policy_gradient import Ascent, Climb
 from agents.replay import ReplayBuffer
-from agents.solutions import Perceptrons
+from agents.solutions import Perceptrons, perceptrons_of
 from agents.spaces import Spaces
 from agents.td3 import TD3, TD3Config, Transitions, transitions
-from agents.variation import VariationConfig
+from agents.variation import Genetic, VariationConfig, genetic_of
 
 
 @dataclass(frozen=True)
@@ -46,80 +42,30 @@ class DCRLMapElitesConfig:
     """How many of the last episodes are remembered by their measures; rows of older ones are not learned from."""
 
 
-class DCRLMapElites:
-    """Play solutions, keep elites, and learn from the replay what would show which measures; an update is a TD3 step.
+class Conditioned:
+    """Learn from the replay, by TD3, what would show which measures, and vary policies by it.
 
     Rows say which episode they are of, and the measures it was meant for. What it showed is known at its end.
     """
 
-    def __init__(self, spaces: Spaces, config: DCRLMapElitesConfig, device: torch.device | str = "cpu") -> None:
-        check(config)
-        self.config, self.generator = config, own_generator(device)
-        self.perceptrons = perceptrons_of(spaces, config.hidden)
-        self.archive = make_archive(config.archive, spaces, self.perceptrons.solution_dim, EXTRA, device)
-        (observed,), told = spaces.observations["state"], self.archive.measure_dim
-        self.actor_net = Perceptrons(observed + told, spaces.action_dim, config.hidden)
-        self.td3 = TD3(self.actor_net, config.td3, self.generator)
+    def __init__(self, genetic: Genetic[Perceptrons], config: DCRLMapElitesConfig) -> None:
+        self.genetic, self.config, self.box = genetic, config, genetic.archive.tessellation
+        policies, told, device = genetic.kind, genetic.archive.measure_dim, genetic.archive.device
+        self.actor_net = Perceptrons(policies.inputs + told, policies.outputs, config.hidden)
+        self.td3 = TD3(self.actor_net, config.td3, genetic.generator)
         self.shown = Shown(config.episodes, told, device)
-        self.recent = Recent(config.ascent.steps, config.td3.batch, (observed,), device)
-        self.moved = torch.zeros((), device=device)  # by the last gradients, as a share of parameters' length
-        self.genetic = Genetic(self.perceptrons, self.archive, config.variation, self.generator)
-        begun = begun_after(self.archive, config.variation.initial)
-        emitters = {
-            **self.genetic.emitters(config.genetic),
-            "policy_gradient": Emitter(config.ascent.share, self.climb, lambda: begun() and self.recent.full()),
-            "injected": Emitter(config.injected, self.inject, lambda: begun() and self.recent.full()),
-        }
-        self.illumination = Illumination(
-            self.perceptrons,
-            self.archive,
-            Emitters(emitters, device),
-            config.archive,
-            notice=lambda playing, objective, measures: self.shown.add(playing["episode"], measures),
-        )
+        self.climb = Climb(policies, config.ascent, config.td3.batch, device)
 
-    def initial_carry(self, num_envs: int) -> TensorDict:
-        """Return what each environment plays (N,), before any plays."""
-        return self.illumination.initial_carry(num_envs)
+    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Remember what the episodes showed that end here."""
+        rows, _, measures = outcomes.ended(timestep, carry)  # (n,), (n,), (n, M)
+        self.shown.add(carry["episode"][rows], measures)
 
-    def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
-        """Answer a timestep (N,): a solution an environment, or the best elite everywhere."""
-        out, carry = self.illumination.act(timestep, carry, explore)
-        if explore:
-            out = out.update({"episode": carry["episode"], "target": carry["target"]})
-        return out, carry
-
-    def climb(self, count: int) -> Emitted:
-        """Return elites (n, P), varied by the gradient of the critic that is told their measures."""
-        ascent, elites = self.config.ascent, self.archive.sample(count, self.generator)
-        told = self.told(elites["measures"]).unsqueeze(1)  # (n, 1, M)
-
-        def value(observation: Tensor, action: Tensor) -> Tensor:
-            told_all = told.expand(-1, observation.shape[1], -1)  # (n, B, M)
-            return self.td3.value(torch.cat([observation, told_all], -1), action)
-
-        found = ascend(self.perceptrons, elites["solution"], self.recent.seen, value, ascent.lr, ascent.change)
-        self.moved = found[1].mean()
-        return self.genetic.for_none(found[0])
-
-    def inject(self, count: int) -> Emitted:
-        """Return the actor (n, P), told measures that are drawn uniformly (our choice)."""
-        box = self.archive.tessellation
-        draw = torch.rand(count, len(box.low), device=box.low.device, generator=self.generator)  # (n, M)
-        target = box.low + draw * (box.high - box.low)
-        return Emitted(specialized(self.actor_net, self.td3.actor.detach(), self.told(target)), target)
-
-    def told(self, measures: Tensor) -> Tensor:
-        """Scale measures (..., M) from the archive's box to [-1, 1], as actor and critics are told them."""
-        box = self.archive.tessellation
-        return (measures - box.low) / (box.high - box.low) * 2 - 1
-
-    def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Take one step of TD3 on a batch of the replay; return its metrics and the archive's figures."""
+    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Take one step of TD3 on a batch of the replay; return its metrics, and how far policies were moved."""
         rows, _ = replay.sample(self.config.td3.batch, 2)  # (B, 2)
-        self.recent.add(rows["state"][:, 0])
-        metrics = self.td3.learn(self.meant(rows))
-        return metrics | self.illumination.metrics() | {"emitter/policy_gradient/change": self.moved}
+        self.climb.add(rows["state"][:, 0])
+        return self.td3.learn(self.meant(rows)) | {"emitter/policy_gradient/change": self.climb.moved}
 
     def meant(self, rows: TensorDict) -> Transitions:
         """Read transitions of slices (B, 2), told the measures that their episodes were meant for, which scale rewards.
@@ -139,33 +85,52 @@ class DCRLMapElites:
             valid=step.valid & known,
         )
 
-    def assess(self, envs: Environments) -> dict[str, Tensor]:
-        """Return the figures of all elites, evaluated anew."""
-        return self.illumination.assess(envs)
+    def told(self, measures: Tensor) -> Tensor:
+        """Scale measures (..., M) from the archive's box to [-1, 1], as actor and critics are told them."""
+        return (measures - self.box.low) / (self.box.high - self.box.low) * 2 - 1
 
-    def export(self, folder: Path) -> None:
-        """Write the archive into a run's folder."""
-        self.illumination.export(folder)
+    def ready(self) -> bool:
+        """Say whether there are elites to vary, and states to vary them on."""
+        return self.genetic.begun() and self.climb.ready()
+
+    def improve(self, count: int) -> Emitted:
+        """Return elites (n, P), varied by the gradient of the critic that is told their measures."""
+        elites = self.genetic.archive.sample(count, self.genetic.generator)
+        told = self.told(elites["measures"]).unsqueeze(1)  # (n, 1, M)
+
+        def value(observation: Tensor, action: Tensor) -> Tensor:
+            told_all = told.expand(-1, observation.shape[1], -1)  # (n, B, M)
+            return self.td3.value(torch.cat([observation, told_all], -1), action)
+
+        return self.genetic.for_none(self.climb(elites["solution"], value))
+
+    def inject(self, count: int) -> Emitted:
+        """Return the actor (n, P), told measures that are drawn uniformly (our choice)."""
+        low, high, generator = self.box.low, self.box.high, self.genetic.generator
+        target = low + torch.rand(count, len(low), device=low.device, generator=generator) * (high - low)  # (n, M)
+        return Emitted(specialized(self.actor_net, self.td3.actor.detach(), self.told(target)), target)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the archive, its history, what TD3 learned, what episodes showed, the generator."""
-        return {
-            "illumination": self.illumination.state_dict(),
-            "td3": self.td3.state_dict(),
-            "shown": self.shown.state_dict(),
-            "recent": self.recent.state_dict(),
-            "moved": self.moved,
-            "generator": self.generator.get_state(),
-        }
+        """Return what TD3 learned, what episodes showed, and the states that policies are varied on."""
+        return {name: getattr(self, name).state_dict() for name in ("td3", "shown", "climb")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
-        self.illumination.load_state_dict(state_dict["illumination"])
-        self.td3.load_state_dict(state_dict["td3"])
-        self.shown.load_state_dict(state_dict["shown"])
-        self.recent.load_state_dict(state_dict["recent"])
-        self.moved = state_dict["moved"].to(self.moved.device)
-        self.generator.set_state(state_dict["generator"])
+        for name in ("td3", "shown", "climb"):
+            getattr(self, name).load_state_dict(state_dict[name])
+
+
+def dcrl_map_elites(spaces: Spaces, config: DCRLMapElitesConfig, device: torch.device | str = "cpu") -> MapElites:
+    """Return MAP-Elites over policies, some of which are made for measures; an update is a step of TD3."""
+    check(config)
+    genetic = genetic_of(perceptrons_of(spaces, config.hidden), spaces, config, device)
+    conditioned = Conditioned(genetic, config)
+    emitters = {
+        **genetic.emitters(config.genetic),
+        "policy_gradient": Emitter(config.ascent.share, conditioned.improve, conditioned.ready),
+        "injected": Emitter(config.injected, conditioned.inject, conditioned.ready),
+    }
+    return MapElites(genetic, Emitters(emitters, device), config.archive, conditioned)
 
 
 class Shown:
@@ -205,7 +170,6 @@ def specialized(actor_net: Perceptrons, actor: Tensor, told: Tensor) -> Tensor:
 
 def check(config: DCRLMapElitesConfig) -> None:
     """Raise ValueError, in one line, for sizes that make no sense."""
-    check_ascent(config.ascent, config.td3)
     if config.episodes < 1:
         raise ValueError(f"--agent.episodes must be at least 1, not {config.episodes}")
     if not config.distance > 0:

@@ -28,7 +28,7 @@ class Foresight:
         self.starts = torch.zeros(STARTS, observed + len(spaces.measures), device=device)  # state and readings
         self.seen = 0  # first rows
 
-    def see(self, timestep: TensorDict) -> None:
+    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
         """Remember the first rows of a timestep (N,), in the place of the oldest. Asks the device which they are."""
         first = timestep["is_first"].nonzero().squeeze(1)  # (n,)
         places = torch.arange(self.seen, self.seen + len(first), device=first.device) % STARTS

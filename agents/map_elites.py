@@ -1,27 +1,32 @@
 """MAP-Elites (arXiv 1504.04909): random solutions first, then variations of elites, the better one in each cell.
 
-It is the same for every kind of solution; here are policies, in `agents/skill_map_elites.py` skills.
+Each environment plays one solution for a whole episode. When the episode ends, its return and its measures are offered
+to the archive, or taken in if an elite was played again; with the next first row comes the next solution. So
+environments whose episodes end at different times need not wait for each other, and where they end together a round of
+them is a generation of N. What is played, how offspring are made and what is learned besides are parts of the agent:
+`pga_map_elites` and its neighbours put others together.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents.archive import Archive
-from agents.archive_config import ArchiveConfig, make_archive
-from agents.emitters import Emitted, Emitter, Emitters
+from agents import archive_io, history, outcomes
+from agents.archive_config import ArchiveConfig
+from agents.emitters import Emitted, Emitters, Emitting
 from agents.evaluation import Environments
-from agents.generators import own_generator
-from agents.illumination import EXTRA, Illumination
+from agents.history import History
+from agents.reevaluation import Reevaluation, figures, reported
 from agents.replay import ReplayBuffer
-from agents.solutions import Kind, Perceptrons
+from agents.solutions import perceptrons_of
 from agents.spaces import Spaces
-from agents.variation import VariationConfig, iso_line
+from agents.variation import AnyKind, Genetic, VariationConfig, genetic_of
+
+FOLDER = "archive"  # in a run's folder
 
 
 @dataclass(frozen=True)
@@ -32,104 +37,168 @@ class MapElitesConfig:
     """Hidden units of each layer of a policy."""
 
 
+class Learner(Protocol):
+    """What learns beside the archive, so that emitters make better solutions."""
+
+    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Look at a timestep (N,) and at what was played up to it, before those that begin are given solutions."""
+        ...
+
+    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Take one step; metrics are 0-dim."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
 class MapElites:
-    """Play solutions of one kind, keep elites; there is nothing to learn from the replay."""
+    """Fill an archive with what emitters make, one solution an environment and episode; an update is the learner's."""
 
     def __init__(
-        self,
-        kind: Kind,
-        spaces: Spaces,
-        archive: ArchiveConfig,
-        variation: VariationConfig,
-        device: torch.device | str = "cpu",
+        self, genetic: Genetic[AnyKind], emitters: Emitting, config: ArchiveConfig, learner: Learner | None = None
     ) -> None:
-        self.kind, self.generator = kind, own_generator(device)
-        self.archive = make_archive(archive, spaces, kind.solution_dim, EXTRA, device)
-        emitters = Emitters(Genetic(kind, self.archive, variation, self.generator).emitters(), device)
-        self.illumination = Illumination(kind, self.archive, emitters, archive)
+        """genetic: with kind of solution, archive and generator. Episodes are numbered from 1, whatever they play."""
+        self.kind, self.archive, self.generator = genetic.kind, genetic.archive, genetic.generator
+        self.emitters, self.learner = emitters, learner or NothingToLearn()
+        self.reevaluation = Reevaluation(self.archive, config.reevaluate)
+        self.frames = History(self.archive.cells, config.history_every)
+        self.episodes = 0  # that were begun
+        self._figures: dict[str, Tensor] | None = None  # none after something has changed
 
     def initial_carry(self, num_envs: int) -> TensorDict:
-        """Return what each environment plays (N,), before any plays."""
-        return self.illumination.initial_carry(num_envs)
+        """Return what is known of each environment's episode (N,) before any has begun."""
+        device, cells = self.archive.device, self.archive.cells
+        number = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        playing = {
+            "solution": torch.zeros(num_envs, self.archive.solution_dim, device=device),  # (N, P)
+            "target": torch.full((num_envs, self.archive.measure_dim), torch.inf, device=device),  # (N, M)
+            "emitter": number.clone(),
+            "cell": torch.full_like(number, cells),  # of the elite that is played again; C for a new solution
+            "serial": number.clone(),
+            "episode": number,
+        }
+        return TensorDict({**playing, **outcomes.nothing_yet(num_envs, device)}, batch_size=[num_envs], device=device)
 
+    @torch.no_grad()
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
-        """Answer a timestep (N,): a solution an environment, or the best elite everywhere."""
-        return self.illumination.act(timestep, carry, explore)
+        """Answer a timestep (N,): every row by its solution, or all by the best elite. Asks the device who begins.
+
+        Rows say of which episode they are, and which measures it is meant to show: infinite for none.
+        """
+        carry = carry.clone(recurse=False).update(outcomes.follow(timestep, carry))
+        if explore:
+            self.learner.see(timestep, carry)
+            if timestep["is_last"].any():
+                self._judge(timestep, carry)
+            if timestep["is_first"].any():
+                self._begin(timestep["is_first"].nonzero().squeeze(1), carry)
+            solutions = carry["solution"]  # (N, P)
+        else:
+            solutions = self.archive.best()["solution"].expand(len(carry), -1)  # (N, P)
+        action = self.kind.act(solutions, timestep["state"], carry["age"])  # (N, A)
+        return carry.select("episode", "target").set("action", action), carry
+
+    def _judge(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Tell the archive what became of the episodes that end here."""
+        rows, objective, measures = outcomes.ended(timestep, carry)  # (n,), (n,), (n, M)
+        playing = carry[rows]
+        new = playing["cell"] == self.archive.cells  # (n,)
+        if new.any():
+            fresh = playing[new]
+            added = self.archive.add(fresh["solution"], objective[new], measures[new], emitter=fresh["emitter"])
+            self.emitters.evaluated(fresh["emitter"], added.kept)
+        if not new.all():
+            self.archive.reevaluate(playing[~new], objective[~new], measures[~new])
+        self.frames.record(self.archive)
+        self._figures = None
+
+    def _begin(self, rows: Tensor, carry: TensorDict) -> None:
+        """Give the episodes that begin in rows (n,) what they play: elites again, and new solutions."""
+        again = self.reevaluation.draw(len(rows))  # (k,)
+        made, emitter = self._make(len(rows) - len(again))
+        count, device = len(rows) - len(again), rows.device
+        none = torch.full((len(again), made.target.shape[1]), torch.inf, device=device)
+        numbers = torch.arange(self.episodes + 1, self.episodes + 1 + len(rows), device=device)
+        self.episodes += len(rows)
+        given = {
+            "solution": torch.cat([again["solution"], made.solution]),
+            "target": torch.cat([none, made.target]),
+            "emitter": torch.cat([again["emitter"], emitter]),
+            "cell": torch.cat([again["cell"], torch.full((count,), self.archive.cells, device=device)]),
+            "serial": torch.cat([again["serial"], torch.zeros(count, dtype=torch.int64, device=device)]),
+            "episode": numbers,
+        }
+        for key, value in given.items():
+            carry[key] = carry[key].index_copy(0, rows, value)
+
+    def _make(self, count: int) -> tuple[Emitted, Tensor]:
+        if count:
+            return self.emitters.emit(count)
+        device, dims = self.archive.device, (self.archive.solution_dim, self.archive.measure_dim)
+        nothing = Emitted(*(torch.zeros(0, dim, device=device) for dim in dims))
+        return nothing, torch.zeros(0, dtype=torch.int64, device=device)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Return the archive's figures: episodes fill it as they end."""
-        return self.illumination.metrics()
+        """Let the learner take a step; return its metrics, the archive's figures and the emitters'."""
+        return self.learner.learn(replay) | self.metrics()
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return the archive's figures and the emitters'."""
+        if self._figures is None:
+            stats = self.archive.stats()
+            extra = ("elites", "evaluations_mean", "reevaluated", "not_finite", "outside")
+            self._figures = figures(self.archive, "archive") | {
+                f"archive/{name}": torch.nan_to_num(stats[name].float()) for name in extra
+            }
+            self._figures |= self.emitters.metrics()
+        return self._figures
 
     def assess(self, envs: Environments) -> dict[str, Tensor]:
-        """Return the figures of all elites, evaluated anew."""
-        return self.illumination.assess(envs)
+        """Play every elite for one fresh episode; return the figures of the archive that this gives."""
+        return figures(reported(self.archive, self.kind, envs), "reevaluated")
 
     def export(self, folder: Path) -> None:
-        """Write the archive into a run's folder."""
-        self.illumination.export(folder)
+        """Write the archive and its history into a run's folder."""
+        archive_io.save(self.archive, folder / FOLDER)
+        history.save(self.frames, self.archive, folder / FOLDER)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the archive, its history, what solutions play by, and the random generator."""
-        return {
-            "illumination": self.illumination.state_dict(),
-            "kind": self.kind.state_dict(),
-            "generator": self.generator.get_state(),
-        }
+        """Return every part's state, the count of episodes and the random generator's state."""
+        parts = {name: part.state_dict() for name, part in self._parts().items()}
+        return {**parts, "episodes": self.episodes, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
-        self.kind.load_state_dict(state_dict["kind"])
-        self.illumination.load_state_dict(state_dict["illumination"])
+        for name, part in self._parts().items():
+            part.load_state_dict(state_dict[name])
+        self.episodes = state_dict["episodes"]
         self.generator.set_state(state_dict["generator"])
+        self._figures = None
+
+    def _parts(self) -> dict[str, Any]:
+        names = ("kind", "archive", "emitters", "learner", "reevaluation", "frames")
+        return {name: getattr(self, name) for name in names}
 
 
-def policy_map_elites(spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> MapElites:
+class NothingToLearn:
+    """The learner of MAP-Elites itself: there is none."""
+
+    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Look away."""
+
+    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        """Learn nothing."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def map_elites(spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> MapElites:
     """Return MAP-Elites over the parameters of policies."""
-    return MapElites(perceptrons_of(spaces, config.hidden), spaces, config.archive, config.variation, device)
-
-
-class Genetic:
-    """The emitters that need nothing but the archive: random solutions, and variations of elites."""
-
-    def __init__(self, kind: Kind, archive: Archive, config: VariationConfig, generator: torch.Generator) -> None:
-        """Raise ValueError for numbers below their least."""
-        for name, value, least in (("initial", config.initial, 1), ("iso", config.iso, 0), ("line", config.line, 0)):
-            if not value >= least:
-                raise ValueError(f"--agent.variation.{name} must be at least {least}, not {value}")
-        self.kind, self.archive, self.config, self.generator = kind, archive, config, generator
-
-    def emitters(self, share: float = 1.0) -> dict[str, Emitter]:
-        """Return both: random until `initial` were offered and one was kept, variations from then on."""
-        begun = begun_after(self.archive, self.config.initial)
-        return {
-            "random": Emitter(1.0, self.draw, lambda: not begun()),
-            "iso_line": Emitter(share, self.vary, begun),
-        }
-
-    def draw(self, count: int) -> Emitted:
-        """Return random solutions (n, P)."""
-        return self.for_none(self.kind.draw(count, self.generator))
-
-    def vary(self, count: int) -> Emitted:
-        """Return variations of elites (n, P), each with a second one along the line to which it moves."""
-        first, second = (self.archive.sample(count, self.generator)["solution"] for _ in range(2))
-        return self.for_none(iso_line(first, second, self.config.iso, self.config.line, self.generator))
-
-    def for_none(self, solutions: Tensor) -> Emitted:
-        """Say of solutions (n, P) that they are meant to show nothing in particular."""
-        target = solutions.new_full((len(solutions), self.archive.measure_dim), torch.inf)  # (n, M)
-        return Emitted(solutions, target)
-
-
-def begun_after(archive: Archive, initial: int) -> Callable[[], bool]:
-    """Return a function that says whether so many rows were offered, and one kept."""
-    return lambda: archive.offered >= initial and bool(archive.occupied.any())
-
-
-def perceptrons_of(spaces: Spaces, hidden: tuple[int, ...]) -> Perceptrons:
-    """Return what solutions play with; raise ValueError, in one line, for sizes or observations that make no sense."""
-    if "state" not in spaces.observations:
-        raise ValueError("policies of an archive see states: take --observation state")
-    if min(hidden, default=1) < 1:
-        raise ValueError(f"--agent.hidden must be at least 1, not {' '.join(map(str, hidden))}")
-    return Perceptrons(spaces.observations["state"][0], spaces.action_dim, hidden)
+    genetic = genetic_of(perceptrons_of(spaces, config.hidden), spaces, config, device)
+    return MapElites(genetic, Emitters(genetic.emitters(), device), config.archive)

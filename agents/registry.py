@@ -1,4 +1,4 @@
-"""The agents that the command line knows: their names, classes and settings."""
+"""The agents that the command line knows: their names, what makes them, and their settings."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from agents import archive_presets, presets, skill_presets, together_presets
 from agents.agent import Agent
 from agents.config import Config, nearest
-from agents.dcrl_map_elites import DCRLMapElites, DCRLMapElitesConfig
-from agents.imagined_map_elites import ImaginedMapElites, ImaginedMapElitesConfig
+from agents.dcrl_map_elites import DCRLMapElitesConfig, dcrl_map_elites
+from agents.imagined_map_elites import ImaginedMapElitesConfig, imagined_map_elites
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.map_elites import MapElitesConfig, policy_map_elites
-from agents.pga_map_elites import PGAMapElites, PGAMapElitesConfig
+from agents.map_elites import MapElitesConfig, map_elites
+from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
 from agents.sb3_ppo import SB3PPO, SB3PPOConfig
 from agents.sb3_sac import SB3SAC, SB3SACConfig
 from agents.skill_map_elites import SkillMapElitesConfig, skill_map_elites
@@ -28,11 +28,11 @@ AGENTS: dict[str, Config[Any]] = {
     "sb3-sac": Config("sb3-sac", SB3SACConfig(), observation="state", steps=500_000, train_ratio=0.25),
 }
 CLASSES: dict[type, Callable[..., Agent]] = {
-    DCRLMapElitesConfig: DCRLMapElites,
+    DCRLMapElitesConfig: dcrl_map_elites,
     InfoPowerConfig: InfoPower,
-    MapElitesConfig: policy_map_elites,
-    PGAMapElitesConfig: PGAMapElites,
-    ImaginedMapElitesConfig: ImaginedMapElites,
+    MapElitesConfig: map_elites,
+    PGAMapElitesConfig: pga_map_elites,
+    ImaginedMapElitesConfig: imagined_map_elites,
     SB3PPOConfig: SB3PPO,
     SB3SACConfig: SB3SAC,
     SkillMapElitesConfig: skill_map_elites,

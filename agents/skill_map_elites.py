@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 import torch
 
 from agents.archive_config import ArchiveConfig
+from agents.emitters import Emitters
 from agents.map_elites import MapElites
 from agents.skill_solutions import SkillSequences
 from agents.skills import SkillLibrary
 from agents.spaces import Spaces
-from agents.variation import VariationConfig
+from agents.variation import VariationConfig, genetic_of
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,5 @@ def skill_map_elites(spaces: Spaces, config: SkillMapElitesConfig, device: torch
         ) from error
     library.suit(spaces.task, spaces.action_repeat, spaces.observations, spaces.action_dim)
     kind = SkillSequences(library.skills, library.config.skill_dim, config.skills, spaces.episode_length)
-    return MapElites(kind, spaces, config.archive, config.variation, device)
+    genetic = genetic_of(kind, spaces, config, device)
+    return MapElites(genetic, Emitters(genetic.emitters(), device), config.archive)

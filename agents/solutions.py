@@ -9,6 +9,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from agents.spaces import Spaces
+
 
 class Kind(Protocol):
     """A kind of solution: how many numbers it has, where it comes from, and how it acts."""
@@ -95,6 +97,15 @@ class Perceptrons:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take nothing."""
+
+
+def perceptrons_of(spaces: Spaces, hidden: tuple[int, ...]) -> Perceptrons:
+    """Return what solutions play with; raise ValueError, in one line, for sizes or observations that make no sense."""
+    if "state" not in spaces.observations:
+        raise ValueError("policies of an archive see states: take --observation state")
+    if min(hidden, default=1) < 1:
+        raise ValueError(f"--agent.hidden must be at least 1, not {' '.join(map(str, hidden))}")
+    return Perceptrons(spaces.observations["state"][0], spaces.action_dim, hidden)
 
 
 class Players:

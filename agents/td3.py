@@ -60,7 +60,10 @@ class TD3:
     """Twin critics Q(inputs, action) and a deterministic actor, each a solution of a population of perceptrons."""
 
     def __init__(self, actor: Perceptrons, config: TD3Config, generator: torch.Generator) -> None:
-        """generator: of the first parameters, on the device of all."""
+        """generator: of the first parameters, on the device of all. Raise ValueError for a batch or delay below 1."""
+        for name in ("batch", "delay"):
+            if getattr(config, name) < 1:
+                raise ValueError(f"--agent.td3.{name} must be at least 1, not {getattr(config, name)}")
         self.config, self.actor_net = config, actor
         self.critic_net = Perceptrons(actor.inputs + actor.outputs, 1, config.hidden)
         self.actor = nn.Parameter(actor.draw(1, generator))  # (1, P)

@@ -27,7 +27,7 @@ from agents.agent import Agent
 from agents.config import Config, option
 from agents.crew import Crew, Member
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.pga_map_elites import PGAMapElites, PGAMapElitesConfig
+from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
 from agents.schedule import Ratio
 from agents.slim import Slim, SlimConfig
 from agents.spaces import Spaces
@@ -60,7 +60,7 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
     making: dict[str, tuple[Any, Any, bool]] = {  # whose rows may be shared
         "infopower": (InfoPower, config.infopower, True),
         "slim": (Slim, config.slim, False),
-        "map_elites": (PGAMapElites, config.map_elites, True),
+        "map_elites": (pga_map_elites, config.map_elites, True),
     }
     if not 0 <= config.shared <= 1:
         raise ValueError(f"--agent.shared must be from 0 to 1, not {config.shared:g}")

@@ -17,23 +17,23 @@ from savings import needed, told
 
 import envs
 from agents.archive_config import ArchiveConfig, make_archive
-from agents.illumination import EXTRA
-from agents.map_elites import Genetic
 from agents.solutions import Perceptrons
 from agents.spaces import Spaces
-from agents.variation import VariationConfig
+from agents.variation import Genetic, VariationConfig
 
 SPACES, KIND = Spaces({"state": (2,)}, 1, measures=("age",), ranges=(None,)), Perceptrons(2, 1, (5,))
 
 
 def test_a_population_is_the_best_of_all_whatever_they_showed() -> None:
-    archive = make_archive(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),)), SPACES, KIND.solution_dim, EXTRA, "cpu")
+    archive = make_archive(ArchiveConfig(grid=(7,), ranges=((0.0, 7.0),)), SPACES, KIND.solution_dim, "cpu")
     unchanged = VariationConfig(iso=0.0, line=0.0)
     population = Population(3, Genetic(KIND, archive, unchanged, torch.Generator().manual_seed(0)))
     solutions = torch.arange(8.0).unsqueeze(1).expand(-1, KIND.solution_dim)  # (8, P)
     for rows, objective in ((slice(0, 5), [2.0, 9.0, 4.0, 1.0, 4.0]), (slice(5, 8), [4.0, 5.0, 0.0])):
-        playing = TensorDict({"solution": solutions[rows]}, batch_size=[len(objective)])
-        population.add(playing, torch.tensor(objective), torch.zeros(len(objective), 1))
+        over = torch.ones(len(objective), dtype=torch.bool)
+        timestep = {"is_last": over, "measures": torch.zeros(len(objective), 1)}
+        carry = {"solution": solutions[rows], "return": torch.tensor(objective), "whole": over}
+        population.see(*(TensorDict(dict(values), batch_size=[len(objective)]) for values in (timestep, carry)))
     assert population.objective.tolist() == [9, 5, 4]
     assert population.solution[:, 0].tolist() == [1, 6, 2]  # of the three fours, the first
     made = population.vary(101)

@@ -8,8 +8,9 @@ from scripted import LENGTHS, Scripted
 from tensordict import TensorDict
 
 from agents.archive_config import ArchiveConfig
-from agents.dcrl_map_elites import DCRLMapElites, DCRLMapElitesConfig, Shown, specialized
-from agents.pga_map_elites import Ascent
+from agents.dcrl_map_elites import Conditioned, DCRLMapElitesConfig, Shown, dcrl_map_elites, specialized
+from agents.map_elites import MapElites
+from agents.policy_gradient import Ascent
 from agents.replay import ReplayBuffer
 from agents.solutions import Perceptrons
 from agents.spaces import Spaces
@@ -20,11 +21,13 @@ SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
 ARCHIVE = ArchiveConfig(grid=(7,), ranges=((0.0, 8.0),))
 
 
-def make() -> DCRLMapElites:
+def make() -> tuple[MapElites, Conditioned]:
     torch.manual_seed(0)
     td3 = TD3Config(hidden=(7,), batch=997)
     config = DCRLMapElitesConfig(ARCHIVE, VariationConfig(initial=1), td3, Ascent(steps=2), (5,), injected=1.0)
-    return DCRLMapElites(SPACES, config)
+    agent = dcrl_map_elites(SPACES, config)
+    assert isinstance(agent.learner, Conditioned)
+    return agent, agent.learner
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (11, 5)])
@@ -50,8 +53,8 @@ def test_what_episodes_showed_is_remembered_until_others_take_the_place() -> Non
 
 
 def test_rewards_count_by_how_near_the_measures_came() -> None:
-    agent = make()
-    agent.shown.add(torch.tensor([1, 2]), torch.tensor([[2.0], [6.0]]))
+    _, learner = make()
+    learner.shown.add(torch.tensor([1, 2]), torch.tensor([[2.0], [6.0]]))
     rows = TensorDict(
         {
             "state": torch.arange(20.0).view(5, 2, 2),
@@ -64,7 +67,7 @@ def test_rewards_count_by_how_near_the_measures_came() -> None:
         },
         batch_size=[5, 2],
     )
-    found = agent.meant(rows)
+    found = learner.meant(rows)
     assert found.valid.tolist() == [True, True, False, False, True]  # episode 3 is not over, row 3 is a reset
     told = [2 / 8, 5.2 / 8, 2 / 8]
     torch.testing.assert_close(found.inputs[[0, 1, 4], 2], torch.tensor(told) * 2 - 1)
@@ -77,17 +80,17 @@ def test_rewards_count_by_how_near_the_measures_came() -> None:
 
 
 def test_the_actor_is_told_measures_of_the_whole_box() -> None:
-    agent = make()
-    solution, target = agent.inject(997)
+    agent, learner = make()
+    solution, target = learner.inject(997)
     assert 0 <= target.min() < 0.1 and 7.9 < target.max() <= 8
     observation = torch.randn(997, 2)
     told = torch.cat([observation, target / 4 - 1], 1)
-    expected = agent.actor_net(agent.td3.actor, told.unsqueeze(0))[0]
-    torch.testing.assert_close(agent.perceptrons(solution, observation), expected)
+    expected = learner.actor_net(learner.td3.actor, told.unsqueeze(0))[0]
+    torch.testing.assert_close(agent.kind.act(solution, observation, torch.zeros(997)), expected)
 
 
 def test_rows_say_their_episode_and_what_it_was_meant_for() -> None:
-    agent, envs, replay = make(), Scripted(measures=True), ReplayBuffer(300, 3)
+    (agent, learner), envs, replay = make(), Scripted(measures=True), ReplayBuffer(300, 3)
     timestep, carry = envs.reset(), agent.initial_carry(3)
     for _ in range(60):
         out, carry = agent.act(timestep, carry)
@@ -100,7 +103,7 @@ def test_rows_say_their_episode_and_what_it_was_meant_for() -> None:
         episodes = rows["episode"][n].unique_consecutive()
         assert (episodes > 0).all() and len(episodes) == -(-60 // (length + 1))
         over = episodes[: 60 // (length + 1)]
-        measures, known = agent.shown.of(over)
+        measures, known = learner.shown.of(over)
         assert known.all() and (measures == length).all()
         starts = rows["is_first"][n].nonzero().squeeze(1)
         assert torch.equal(rows["episode"][n][starts], episodes)

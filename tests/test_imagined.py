@@ -109,7 +109,7 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
             "is_last": torch.full((2,), age == 3),
         }
         row = TensorDict(values, batch_size=[2])
-        foresight.see(row)
+        foresight.see(row, row)
         replay.add(row)
     before, _, target, valid = foresight.steps(replay, 100)
     assert (target[valid, 0] == 1).all() and valid.float().mean() == pytest.approx(0.75, abs=0.15)

@@ -13,8 +13,7 @@ import evaluate
 import train
 from agents import archive_io, history
 from agents.archive_config import ArchiveConfig
-from agents.illumination import Illumination
-from agents.map_elites import MapElitesConfig, policy_map_elites
+from agents.map_elites import MapElites, MapElitesConfig, map_elites
 from agents.spaces import Spaces
 from agents.variation import VariationConfig
 
@@ -48,7 +47,7 @@ def arguments(name: str, run: Path, *more: Any, steps: int = 420) -> list[str]:
 def test_each_environment_plays_one_solution_an_episode() -> None:
     """Environment n always earns the same, in a cell of its own: the first solution that it played stays there."""
     torch.manual_seed(0)
-    agent, envs = policy_map_elites(SPACES, CONFIG), Scripted(measures=True)
+    agent, envs = map_elites(SPACES, CONFIG), Scripted(measures=True)
     timestep, carry = envs.reset(), agent.initial_carry(3)
     played: list[list[torch.Tensor]] = [[], [], []]
     for _ in range(24):
@@ -80,7 +79,7 @@ def test_each_environment_plays_one_solution_an_episode() -> None:
 
 def test_the_best_elite_acts_for_evaluations_and_all_are_assessed() -> None:
     torch.manual_seed(0)
-    agent, envs = policy_map_elites(SPACES, CONFIG), Scripted(measures=True)
+    agent, envs = map_elites(SPACES, CONFIG), Scripted(measures=True)
     timestep, carry = envs.reset(), agent.initial_carry(3)
     for _ in range(12):
         out, carry = agent.act(timestep, carry)
@@ -113,7 +112,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
 ) -> None:
     name, reference = whole
     run = tmp_path / "run"
-    act, calls = Illumination.act, 0
+    act, calls = MapElites.act, 0
 
     def interrupting(self: Any, timestep: Any, carry: Any, explore: bool = True) -> Any:
         nonlocal calls
@@ -122,7 +121,7 @@ def test_an_interrupted_run_ends_as_the_uninterrupted_one(
             signal.raise_signal(signal.SIGINT)
         return act(self, timestep, carry, explore)
 
-    monkeypatch.setattr(Illumination, "act", interrupting)
+    monkeypatch.setattr(MapElites, "act", interrupting)
     words, stops = arguments(name, run, *MEASURES.split()), 0
     while True:
         try:
@@ -140,16 +139,17 @@ def test_a_run_has_its_archive_and_history_on_disk(whole: tuple[str, Path]) -> N
     _, run = whole
     config = train.load_config(run)
     agent, _ = train.load_agent(run, config, train.make_envs(config))
+    assert isinstance(agent, MapElites)
     archive, frames = archive_io.load(run / "archive"), history.load(run / "archive")
     elites = archive.elites()
-    assert len(elites) > 1 and elites["solution"].shape[1] == agent.illumination.kind.solution_dim  # type: ignore[attr-defined]
-    kept = agent.archive.elites()  # type: ignore[attr-defined]
+    assert len(elites) > 1 and elites["solution"].shape[1] == agent.kind.solution_dim
+    kept = agent.archive.elites()
     assert all(
         torch.equal(elites[name], kept[name]) for name in ("cell", "solution", "objective", "measures", "emitter")
     )
     serial, objective = frames.at(len(frames) - 1)
     assert torch.equal(serial, archive.serial) and torch.equal(objective, archive.objective)
-    found = agent.illumination.metrics()
+    found = agent.metrics()
     assert found["archive/elites"] == len(elites)
     assert float(found["archive/qd_score"]) == pytest.approx(float(elites["objective"].sum()))
     last = metrics(run)[-1]

@@ -83,7 +83,7 @@ def answers(run: Path) -> Tensor:
     solutions = archive_io.load(run / "archive").elites()["solution"]
     observation = torch.linspace(-0.2, 0.3, 4).expand(len(solutions), -1)
     age = torch.full((len(solutions),), 3)
-    return agent.illumination.kind.act(solutions, observation, age)  # type: ignore[attr-defined]
+    return agent.kind.act(solutions, observation, age)  # type: ignore[attr-defined]
 
 
 def test_an_archive_of_skills_is_drawn(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

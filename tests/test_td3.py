@@ -10,7 +10,7 @@ from test_solutions import network
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from agents.policy_gradient import Recent, ascend
+from agents.policy_gradient import Ascent, Climb, ascend
 from agents.replay import ReplayBuffer
 from agents.solutions import Perceptrons
 from agents.td3 import TD3, TD3Config, Transitions, transitions
@@ -189,13 +189,15 @@ def test_no_policy_moves_further_than_it_may() -> None:
     torch.testing.assert_close(found[inside], free[inside])
 
 
-def test_recent_batches_replace_the_oldest() -> None:
-    recent = Recent(3, 2, (1,), "cpu")
+def test_policies_climb_on_the_last_batches() -> None:
+    climb = Climb(Perceptrons(1, 3, ()), Ascent(steps=3), 2, "cpu")
     for i in range(5):
-        assert recent.full() == (i >= 3)
-        recent.add(torch.full((2, 1), float(i)))
-    assert recent.seen[:, 0, 0].tolist() == [3, 4, 2]
-    other = Recent(3, 2, (1,), "cpu")
-    other.load_state_dict(recent.state_dict())
+        assert climb.ready() == (i >= 3)
+        climb.add(torch.full((2, 1), float(i)))
+    assert climb.seen[:, 0, 0].tolist() == [3, 4, 2]
+    climb(torch.ones(7, 6), lambda observation, action: action.sum(-1))
+    other = Climb(Perceptrons(1, 3, ()), Ascent(steps=3), 2, "cpu")
+    other.load_state_dict(climb.state_dict())
     other.add(torch.full((2, 1), 5.0))
-    assert other.seen[:, 1, 0].tolist() == [3, 4, 5] and recent.seen[2, 0, 0] == 2
+    assert other.seen[:, 1, 0].tolist() == [3, 4, 5] and climb.seen[2, 0, 0] == 2
+    assert other.moved == climb.moved > 0

@@ -15,7 +15,7 @@ import train
 import visualize
 from agents.crew import Crew
 from agents.infopower import InfoPower
-from agents.pga_map_elites import PGAMapElites
+from agents.map_elites import MapElites
 from agents.registry import AGENTS
 from agents.slim import Slim
 from agents.together import TogetherConfig, divided, parts_of
@@ -54,7 +54,7 @@ def test_environments_are_divided_in_proportion() -> None:
 def test_each_has_its_environments_and_reads_what_it_may() -> None:
     crew, env = make()
     members = crew.members
-    assert [type(member.agent) for member in members.values()] == [InfoPower, Slim, PGAMapElites]
+    assert [type(member.agent) for member in members.values()] == [InfoPower, Slim, MapElites]
     assert {name: member.envs for name, member in members.items()} == {
         "infopower": range(2),
         "slim": range(2, 5),

@@ -12,7 +12,7 @@ from torch import Tensor
 from agents import archive_io, history
 from agents.archive import Archive
 from agents.archive_io import DESCRIPTION
-from agents.illumination import FOLDER
+from agents.map_elites import FOLDER
 from agents.tensor_folder import DAMAGE, one_line
 from views.blocks import array
 from views.curves import Curve

@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from agents.config import Config
 from agents.generators import seed_generators
+from agents.map_elites import MapElites
 from agents.registry import AGENTS
 from agents.replay import ReplayBuffer
 from agents.schedule import Ratio
@@ -98,15 +99,16 @@ class Loop:
 
     def watch(self, clock: Clock) -> None:
         """Let a clock follow every part from now on."""
-        envs, illumination = self.envs, self.agent.illumination
+        envs, agent = self.envs, self.agent
+        assert isinstance(agent, MapElites)
         for owner, method, part in (
             (envs, "step", "tasks"),
             (envs, "_begin", "starts"),
             (envs._engine, "step", "physics"),
-            (self.agent, "act", "archive"),
-            (self.agent, "update", "learning"),
-            (illumination.kind, "act", "policies"),
-            (illumination.emitters, "emit", "variation"),
+            (agent, "act", "archive"),
+            (agent, "update", "learning"),
+            (agent.kind, "act", "policies"),
+            (agent.emitters, "emit", "variation"),
             (self.replay, "add", "replay"),
         ):
             setattr(owner, method, clock.timed(part, getattr(owner, method)))

@@ -28,16 +28,18 @@ from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from agents import outcomes
 from agents.archive_metrics import paper_figures
 from agents.config import Config
 from agents.emitters import Emitted, Emitter, Emitters
 from agents.generators import seed_generators
-from agents.illumination import Illumination
-from agents.map_elites import Genetic, MapElites, begun_after
+from agents.map_elites import MapElites
 from agents.reevaluation import reported
 from agents.registry import AGENTS
+from agents.replay import ReplayBuffer
+from agents.solutions import Kind
 from agents.statistics import bootstrap_interval
-from agents.variation import iso_line
+from agents.variation import Genetic, iso_line
 from envs.batched import BatchedEnv
 from train import make_agent, make_envs
 from views.curves import save
@@ -52,16 +54,26 @@ SHARES = {"archived": "as archived", "reevaluated": "played again"}
 class Population:
     """Evolution by truncation, (mu + lambda): parents are the best of all that was played, whatever they showed."""
 
-    def __init__(self, size: int, genetic: Genetic) -> None:
+    def __init__(self, size: int, genetic: Genetic[Kind]) -> None:
         self.size, self.genetic = size, genetic
         self.solution, self.objective = torch.zeros(0, genetic.kind.solution_dim), torch.zeros(0)  # (mu, P), (mu,)
 
-    def add(self, playing: TensorDict, objective: Tensor, measures: Tensor) -> None:
-        """Let episodes (n,) that ended compete with who is there; of equals, who came first stays."""
+    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
+        """Let the episodes that end here compete with who is there; of equals, who came first stays."""
+        rows, objective, _ = outcomes.ended(timestep, carry)  # (n,), (n,)
         everyone = torch.cat([self.objective, objective])
         best = everyone.argsort(descending=True, stable=True)[: self.size]  # (mu,)
-        self.solution = torch.cat([self.solution, playing["solution"]])[best]
+        self.solution = torch.cat([self.solution, carry["solution"][rows]])[best]
         self.objective = everyone[best]
+
+    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"solution": self.solution, "objective": self.objective}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.solution, self.objective = state_dict["solution"], state_dict["objective"]
 
     def vary(self, count: int) -> Emitted:
         """Return variations (n, P) of members, every one equally likely."""
@@ -80,7 +92,7 @@ def settings() -> Config[Any]:
     return replace(config, agent=agent, threads=1, device="cpu")
 
 
-def search(name: str, config: Config[Any], envs: BatchedEnv, evaluations: int) -> Illumination:
+def search(name: str, config: Config[Any], envs: BatchedEnv, evaluations: int) -> MapElites:
     """Make a search of the settings of MAP-Elites. None plays elites again, so that all play equally many policies."""
     variation = config.agent.variation
     if name == "random":
@@ -88,16 +100,14 @@ def search(name: str, config: Config[Any], envs: BatchedEnv, evaluations: int) -
     agent = make_agent(replace(config, agent=replace(config.agent, variation=variation)), envs)
     assert isinstance(agent, MapElites)
     if name != "evolution":
-        return agent.illumination
+        return agent
     genetic = Genetic(agent.kind, agent.archive, variation, agent.generator)
     population = Population(POPULATION, genetic)
     emitters = {
         "random": genetic.emitters()["random"],
-        "evolution": Emitter(1.0, population.vary, begun_after(agent.archive, variation.initial)),
+        "evolution": Emitter(1.0, population.vary, genetic.begun),
     }
-    return Illumination(
-        agent.kind, agent.archive, Emitters(emitters, "cpu"), config.agent.archive, notice=population.add
-    )
+    return MapElites(genetic, Emitters(emitters, "cpu"), config.agent.archive, population)
 
 
 def illuminate(name: str, config: Config[Any], evaluations: int) -> dict[str, Tensor]:
