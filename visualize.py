@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = command.out or command.runs[0] / "curves.png"
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
-        page = write_page(command) if len(runs) == 1 and archive_of(command.runs[0]) is not None else None
+        page = write_page(command) if len(runs) == 1 and archives_of(command.runs[0]) else None
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -74,15 +74,15 @@ def check(command: Command) -> None:
     tasks = []
     for run in (command.runs[0], command.other):
         tasks.append(load_config(run).task)
-        if archive_of(run) is None:
+        if not archives_of(run):
             raise ValueError(f"the run {run} has no archive that --with could show")
     if tasks[0] != tasks[1]:
         raise ValueError(f"--with shows two archives of one task, not of {tasks[0]} and {tasks[1]}")
 
 
-def archive_of(run: Path) -> str | None:
-    """Return which of the agents of a run fills an archive, as `parts_of` names them."""
-    return next((name for name in parts_of(load_config(run)) if archives.has_archive(run / name)), None)
+def archives_of(run: Path) -> list[str]:
+    """Return which of the agents of a run fill archives, as `parts_of` names them."""
+    return [name for name in parts_of(load_config(run)) if archives.has_archive(run / name)]
 
 
 def learner_of(config: Config[Any]) -> str | None:
@@ -91,14 +91,15 @@ def learner_of(config: Config[Any]) -> str | None:
 
 
 def write_page(command: Command) -> Path:
-    """Play the elites of a run's archive, and of another's, and write the page that shows them; return its path."""
-    parts = [play_elites(run, command.seconds) for run in (command.runs[0], command.other) if run is not None]
+    """Play the elites of a run's archives, and of another's, and write the page that shows them; return its path."""
+    runs = [run for run in (command.runs[0], command.other) if run is not None]
+    parts = [play_elites(run, name, command.seconds) for run in runs for name in archives_of(run)]
     config, path = load_config(command.runs[0]), command.runs[0] / "archive.html"
     about = "; ".join(archives.summary(*part) for part in parts)
     model = environments.make(config.task).model
     maps = [shown.data(played) for shown, played in parts]
     title = f"Elites of {config.task}"
-    if len(maps) == 1 and (name := learner_of(config)):  # skills of the same run, beside its elites
+    if command.other is None and (name := learner_of(config)):  # skills of the same run, beside its elites
         envs = make_envs(config, num_envs=skill_page.SHOWN, seed=config.seed + 1000)
         learner = policies_of(load_agent(command.runs[0], config, envs)[0])[name]
         maps.append(skill_page.map_of(cast(Slim, learner), envs, "skills", "return"))
@@ -108,12 +109,12 @@ def write_page(command: Command) -> Path:
     return path
 
 
-def play_elites(run: Path, seconds: float) -> tuple[archives.Shown, list[motions.Motion]]:
-    """Read the archive of a run and play each elite once, from a start that training has not seen."""
-    whole, name = load_config(run), archive_of(run) or ""
+def play_elites(run: Path, name: str, seconds: float) -> tuple[archives.Shown, list[motions.Motion]]:
+    """Read the archive of one of a run's agents, play each elite once, from a start that training has not seen."""
+    whole = load_config(run)
     config = parts_of(whole)[name]
     rows = curves.load_run(run, whole).part(name, config).rows
-    shown = archives.load(run / name, config.measures, rows, run.name)
+    shown = archives.load(run / name, config.measures, rows, f"{run.name}/{name}".rstrip("/"))
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
     agent: Any = policies_of(load_agent(run, whole, envs)[0])[name]

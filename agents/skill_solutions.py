@@ -1,13 +1,24 @@
-"""Solutions that are sequences of a library's skills: an archive of them is an archive of skills."""
+"""Solutions that are sequences of skills: an archive of them is an archive of skills."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from agents.skill_env import direction
 from agents.skill_priors import drawn_skills
-from agents.skills import Skills
+
+
+class Skilled(Protocol):
+    """A policy that depends on a skill."""
+
+    def __call__(self, state: Tensor, skill: Tensor) -> Tensor:
+        """Return the actions (N, A) by which skills (N, Z) answer states (N, O)."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 class SkillSequences:
@@ -16,7 +27,7 @@ class SkillSequences:
     A solution (P,) holds the K skills of Z numbers one after the other; only their directions count.
     """
 
-    def __init__(self, skills: Skills, skill_dim: int, length: int, episode_length: int) -> None:
+    def __init__(self, skills: Skilled, skill_dim: int, length: int, episode_length: int) -> None:
         """length: K. episode_length: actions of an episode; later ones are the last skill's."""
         self.skills, self.skill_dim, self.length, self.episode_length = skills, skill_dim, length, episode_length
         self.solution_dim = length * skill_dim  # P

@@ -1,6 +1,6 @@
-"""InfoPower, SLIM and PGA-MAP-Elites in one run: environments are divided among them, one replay keeps what all saw.
+"""InfoPower, SLIM, PGA-MAP-Elites and an archive of SLIM's skills in one run, on one replay of what all saw.
 
-Whose rows each may learn from, and why:
+Environments are divided among them. Whose rows each may learn from, and why:
 
     world model      everybody's. It predicts what is seen and earned given the action, whoever chose that.
     inverse model    everybody's, but what it learns of them is q(a | z, z-) of all policies mixed. Its answer is still
@@ -10,13 +10,16 @@ Whose rows each may learn from, and why:
     TD3 of PGA-      every transition: Q-learning asks for (s, a, r, s'), not for who chose a. States that the greedy
     MAP-Elites       actor would not come to weigh as much as others. Policies are varied on the same states.
     SLIM, with phi   its own alone. PPO divides by the density with which the policy acted, which is its own since the
-                     last update, so that ratios begin at 1; rows of others have no such density, and no skill.
-    archive          its own episodes: a solution is judged by what it did.
+                     last update, so that ratios begin at 1; rows of others have no such density. Not even those of
+                     `skills`: its policy acted there, but without noise, by skills that selection chose.
+    archives         their own episodes: a solution is judged by what it did.
+    skills           plays SLIM's policy as it is now, by reference: a checkpoint holds it once, with SLIM. What elites
+                     did is out of date when the policy has moved, so half of their episodes play elites again.
 
 Of each batch the share `shared` is drawn so, the rest from one's own rows: all of it at 0, what is compared with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -29,17 +32,21 @@ from agents.crew import Crew, Member
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
 from agents.schedule import Ratio
+from agents.skill_map_elites import LiveSkillsConfig, live_skill_map_elites
 from agents.slim import Slim, SlimConfig
 from agents.spaces import Spaces
+
+SHARING = ("infopower", "map_elites")  # those that may learn from everybody's rows
 
 
 @dataclass(frozen=True)
 class Each:
-    """A number for each of the three."""
+    """A number for each member."""
 
     infopower: float
     slim: float
     map_elites: float
+    skills: float
 
 
 @dataclass(frozen=True)
@@ -47,33 +54,44 @@ class TogetherConfig:
     infopower: InfoPowerConfig = field(default_factory=InfoPowerConfig)
     slim: SlimConfig = field(default_factory=SlimConfig)
     map_elites: PGAMapElitesConfig = field(default_factory=PGAMapElitesConfig)
-    envs: Each = Each(1, 4, 3)
+    skills: LiveSkillsConfig = field(default_factory=LiveSkillsConfig)
+    envs: Each = Each(1, 4, 3, 0)
     """How --num-envs are divided, in proportion; 0 leaves one out."""
-    updates: Each = Each(1, 1, 1)
+    updates: Each = Each(1, 1, 1, 1)
     """Each one's updates for an environment step of its own, times --train-ratio."""
     shared: float = 1.0
     """Share of each batch of the world model and of TD3 that is drawn from everybody's rows; the rest from its own."""
 
 
 def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str = "cpu") -> Crew:
-    """Make the three, each for its share of the environments; raise ValueError, in one line, for what cannot be."""
-    making: dict[str, tuple[Any, Any, bool]] = {  # whose rows may be shared
-        "infopower": (InfoPower, config.infopower, True),
-        "slim": (Slim, config.slim, False),
-        "map_elites": (pga_map_elites, config.map_elites, True),
+    """Make each for its share of the environments; raise ValueError, in one line, for what cannot be."""
+    check(config)
+    agents: dict[str, Any] = {}
+    making: dict[str, Callable[[Spaces], Agent]] = {
+        "infopower": lambda own: InfoPower(own, config.infopower, device),
+        "slim": lambda own: Slim(own, config.slim, device),
+        "map_elites": lambda own: pga_map_elites(own, config.map_elites, device),
+        "skills": lambda own: live_skill_map_elites(own, config.skills, agents["slim"], device),
     }
+    updates, members = asdict(config.updates), {}
+    for name, envs in divided(spaces.num_envs, asdict(config.envs)).items():
+        agents[name] = made(name, making[name], replace(spaces, num_envs=len(envs)))
+        due = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
+        members[option(name)] = Member(agents[name], envs, due, shared=config.shared if name in SHARING else 0.0)
+    return Crew(members, device)
+
+
+def check(config: TogetherConfig) -> None:
+    """Raise ValueError, in one line, for numbers that make no sense."""
     if not 0 <= config.shared <= 1:
         raise ValueError(f"--agent.shared must be from 0 to 1, not {config.shared:g}")
-    updates, members = asdict(config.updates), {}
-    for name, ratio in updates.items():
+    for name, ratio in asdict(config.updates).items():
         if ratio < 0:
             raise ValueError(f"--agent.updates.{option(name)} must be at least 0, not {ratio:g}")
-    for name, envs in divided(spaces.num_envs, asdict(config.envs)).items():
-        make, settings, may_share = making[name]
-        agent = made(name, make, replace(spaces, num_envs=len(envs)), settings, device)
-        due = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
-        members[option(name)] = Member(agent, envs, due, shared=config.shared if may_share else 0.0)
-    return Crew(members, device)
+    if config.envs.skills and not config.envs.slim:
+        raise ValueError(
+            f"--agent.envs.skills {config.envs.skills:g} plays what slim learns: give --agent.envs.slim a share too"
+        )
 
 
 def parts_of(config: Config[Any]) -> dict[str, Config[Any]]:
@@ -99,9 +117,9 @@ def divided(num_envs: int, shares: Mapping[str, float]) -> dict[str, range]:
     return found
 
 
-def made(name: str, make: Any, spaces: Spaces, config: Any, device: torch.device | str) -> Agent:
-    """Make one of the three; errors name its options as they are here."""
+def made(name: str, make: Callable[[Spaces], Agent], spaces: Spaces) -> Agent:
+    """Make a member; errors name its options as they are here."""
     try:
-        return make(spaces, config, device)
+        return make(spaces)
     except ValueError as error:
         raise ValueError(str(error).replace("--agent.", f"--agent.{option(name)}.")) from error

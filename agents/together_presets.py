@@ -1,4 +1,4 @@
-"""Settings of all three in one run, on states of one task."""
+"""Settings of several agents in one run, on states of one task. The archive of skills is left out until asked for."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from agents import archive_presets, presets
 from agents.config import Config
 from agents.pga_map_elites import PGAMapElitesConfig
+from agents.skill_map_elites import LiveSkillsConfig
 from agents.slim import SlimConfig
 from agents.together import Each, TogetherConfig
 from agents.variation import VariationConfig
@@ -19,8 +20,8 @@ SCENE: dict[str, Any] = {
 REWARDS = ("discovery", "effort:0.1")
 LARGE = TogetherConfig(
     slim=SlimConfig(rewards=REWARDS),
-    envs=Each(1, 4, 3),
-    updates=Each(1, 1 / 256, 1 / 8),
+    envs=Each(1, 4, 3, 0),
+    updates=Each(1, 1 / 256, 1 / 8, 1 / 256),
 )
 SMALL = TogetherConfig(
     infopower=replace(presets.SMALL, model=presets.INFOPOWER, empowerment=0.01, shift=0),
@@ -28,8 +29,11 @@ SMALL = TogetherConfig(
     map_elites=PGAMapElitesConfig(
         **archive_presets.SMALL, td3=archive_presets.CRITICS, variation=VariationConfig(initial=200)
     ),
-    envs=Each(8, 32, 24),
-    updates=Each(1, 1 / 64, 1),
+    skills=LiveSkillsConfig(
+        archive=replace(archive_presets.GRID, reevaluate=0.5), variation=VariationConfig(200, iso=0.2, line=0.2)
+    ),
+    envs=Each(8, 32, 24, 0),
+    updates=Each(1, 1 / 64, 1, 1 / 64),
 )
 TOGETHER: dict[str, Config[Any]] = {
     "together": Config(

@@ -1,4 +1,4 @@
-"""All three in one run: who gets which environments and rows, and that the commands know its parts."""
+"""Several agents in one run: who gets which environments and rows, and that the commands know its parts."""
 
 import base64
 import json
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from tiny import checkpoint_of, metrics, together
+from torch.nn import functional
 
 import envs
 import evaluate
@@ -32,6 +34,10 @@ def make(*more: str) -> tuple[Crew, envs.BatchedEnv]:
     return crew, env
 
 
+def without(*names: str) -> list[str]:
+    return [word for name in names for word in (f"--agent.envs.{name}", "0")]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
@@ -54,15 +60,16 @@ def test_environments_are_divided_in_proportion() -> None:
 def test_each_has_its_environments_and_reads_what_it_may() -> None:
     crew, env = make()
     members = crew.members
-    assert [type(member.agent) for member in members.values()] == [InfoPower, Slim, MapElites]
+    assert [type(member.agent) for member in members.values()] == [InfoPower, Slim, MapElites, MapElites]
     assert {name: member.envs for name, member in members.items()} == {
         "infopower": range(2),
-        "slim": range(2, 5),
-        "map-elites": range(5, 7),
+        "slim": range(2, 4),
+        "map-elites": range(4, 6),
+        "skills": range(6, 7),
     }
-    assert [member.shared for member in members.values()] == [1, 0, 1]
+    assert [member.shared for member in members.values()] == [1, 0, 1, 0]
     env.close()
-    crew, env = make("--agent.shared", ".25", "--agent.envs.slim", "0", "--num-envs", "4")
+    crew, env = make("--agent.shared", ".25", *without("slim", "skills"), "--num-envs", "4")
     assert {name: member.shared for name, member in crew.members.items()} == {"infopower": 0.25, "map-elites": 0.25}
     env.close()
 
@@ -80,7 +87,7 @@ def test_the_large_one_can_be_made() -> None:
 
 def test_alone_in_its_environments_each_takes_as_many_updates_for_a_step_of_its_own() -> None:
     crew, env = make("--agent.updates.infopower", ".5")
-    others = ("--agent.envs.slim", "0", "--agent.envs.map-elites", "0")
+    others = without("slim", "map-elites", "skills")
     alone, other = make("--agent.updates.infopower", ".5", *others, "--num-envs", "2")
     # 1 / 32 of an update a step: of 7 environments' steps, 2 of which are its own, or of 2
     assert crew.members["infopower"].updates.earned * 7 == pytest.approx(0.5 * 2)
@@ -96,6 +103,8 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         "--agent.updates.slim -1": "--agent.updates.slim must be at least 0, not -1",
         "--agent.shared 1.5": "--agent.shared must be from 0 to 1, not 1.5",
         "--agent.shared nan": "--agent.shared must be from 0 to 1, not nan",
+        "--agent.skills.skills 11": "--agent.skills.skills must be from 1 to the 10 actions of an episode, not 11",
+        "--agent.envs.slim 0": "--agent.envs.skills 1 plays what slim learns: give --agent.envs.slim a share too",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
         with pytest.raises(SystemExit) as caught:
@@ -104,23 +113,25 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         assert not (tmp_path / "run").exists()
 
 
-def test_a_run_tells_of_all_three(run: Path) -> None:
+def test_a_run_tells_of_all(run: Path) -> None:
     last = metrics(run)[-1]
     names = {"infopower/loss/reward", "slim/loss/surrogate", "map-elites/loss/critic", "map-elites/archive/qd_score"}
-    names |= {f"{name}/eval/return" for name in ("infopower", "slim", "map-elites")}
-    assert names | {"slim/skills/coverage", "map-elites/reevaluated/coverage"} <= last.keys()
+    names |= {f"{name}/eval/return" for name in ("infopower", "slim", "map-elites", "skills")}
+    names |= {"slim/skills/coverage", "map-elites/reevaluated/coverage", "skills/reevaluated/coverage"}
+    assert names <= last.keys()
     told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
     assert sum(value for name, value in told.items() if name.startswith("speed/share/")) == pytest.approx(1)
-    assert {path.name for path in (run / "map-elites" / "archive").iterdir()} >= {"archive.json"}
+    for name in ("map-elites", "skills"):
+        assert {path.name for path in (run / name / "archive").iterdir()} >= {"archive.json"}
 
 
 def test_rows_say_whose_they_are_and_what_others_do_not_write_is_zero(run: Path) -> None:
     state = {name.removeprefix("/rows/"): value for name, value in checkpoint_of(run).items() if "/rows/" in name}
     rows = {name.split("/rows/")[-1]: value.view(-1, 7, *value.shape[1:]) for name, value in state.items()}
-    assert rows["source"].unique(dim=0).tolist() == [[0, 0, 1, 1, 1, 2, 2]]
+    assert rows["source"].unique(dim=0).tolist() == [[0, 0, 1, 1, 2, 2, 3]]
     for key in ("raw_action", "log_prob", "value", "skill"):
         written = rows[key].flatten(2).abs().sum(-1) if rows[key].dim() > 2 else rows[key].abs()  # (T, N)
-        assert (written[:, 2:5] > 0).all() and not written[:, [0, 1, 5, 6]].any()
+        assert (written[:, 2:4] > 0).all() and not written[:, [0, 1, 4, 5, 6]].any()
     assert rows["is_first"].any(0).all() and not (rows["is_first"] != rows["is_first"][:, :1]).any()
 
 
@@ -128,16 +139,39 @@ def test_parts_have_the_settings_of_their_own(run: Path) -> None:
     config = train.load_config(run)
     assert isinstance(config.agent, TogetherConfig)
     parts = parts_of(config)
-    assert list(parts) == ["infopower/", "slim/", "map-elites/"] and parts["map-elites/"].agent.hidden == (7,)
+    assert list(parts) == ["infopower/", "slim/", "map-elites/", "skills/"] and parts["map-elites/"].agent.hidden == (
+        7,
+    )
     assert parts_of(AGENTS["slim-small"]) == {"": AGENTS["slim-small"]}
 
 
-def test_all_three_are_evaluated(run: Path) -> None:
+def test_the_archive_of_skills_plays_slims_policy_as_it_is_and_saves_none_of_it(run: Path) -> None:
+    config = train.load_config(run)
+    env = train.make_envs(config)
+    crew, _ = train.load_agent(run, config, env)
+    assert isinstance(crew, Crew)
+    slim, skills = crew.members["slim"].agent, crew.members["skills"].agent
+    assert isinstance(slim, Slim) and isinstance(skills, MapElites)
+    timestep, solutions = env.reset(), skills.archive.elites()["solution"][:1].expand(7, -1)  # (7, 3 * 2)
+    answers = []
+    for _ in range(2):
+        acted = skills.kind.act(solutions, timestep["state"], torch.full((7,), 5))  # of 10 actions: the second skill
+        assert torch.equal(acted, slim.answer(timestep, functional.normalize(solutions[:, 2:4], dim=1)))
+        answers.append(acted)
+        with torch.no_grad():
+            slim.net.policy[-1].bias.add_(0.25)
+    torch.testing.assert_close(answers[1], (answers[0] + 0.25).clamp(-1, 1))
+    env.close()
+    names = [name for name in checkpoint_of(run) if "/agents/skills/" in name]
+    assert names and not any("/skills/kind/" in name or "policy" in name for name in names)
+
+
+def test_all_are_evaluated(run: Path) -> None:
     evaluate.main([str(run), "--episodes", "2"])
     found = {condition["policy"]: condition for condition in json.loads((run / "evaluation.json").read_text())}
-    assert list(found) == ["infopower", "slim", "map-elites", "random"]
+    assert list(found) == ["infopower", "slim", "map-elites", "skills", "random"]
     assert "slim/skills/reached" not in found["slim"]["metrics"] and "skills/reached" in found["slim"]["metrics"]
-    assert "reevaluated/qd_score" in found["map-elites"]["metrics"]
+    assert all("reevaluated/qd_score" in found[name]["metrics"] for name in ("map-elites", "skills"))
 
 
 def test_elites_and_skills_share_a_page(run: Path) -> None:
@@ -145,8 +179,9 @@ def test_elites_and_skills_share_a_page(run: Path) -> None:
     assert {path.name for path in (run / "slim").glob("skills.*")} == {f"skills.{kind}" for kind in KINDS}
     page = visualize.write_page(visualize.Command((run,))).read_text()
     data = json.loads(page.split('<script type="application/json" id="data">')[1].split("</script>")[0])
-    assert data["value"] == "return" and [shown["noun"] for shown in data["maps"]] == ["cell", "skill"]
-    skills = data["maps"][1]
+    assert data["value"] == "return" and [shown["noun"] for shown in data["maps"]] == ["cell", "cell", "skill"]
+    assert [shown["name"] for shown in data["maps"]] == ["run/map-elites", "run/skills", "skills"]
+    skills = data["maps"][2]
     values = np.frombuffer(base64.b64decode(skills["points"]["value"]["data"]), "<f4")
     assert values.tolist() == pytest.approx([motion["total"] for motion in skills["motions"]])
 
@@ -155,7 +190,8 @@ def test_curves_show_what_each_returns(run: Path) -> None:
     figure, axis = plt.subplots()
     curves.draw_return(axis, curves.load_run(run, train.load_config(run)))
     labels = [line.get_label() for line in axis.lines]
-    assert labels[:4] == ["exploring", "infopower, held-out", "map-elites, held-out", "slim, held-out"]
+    names = ["infopower", "map-elites", "skills", "slim"]
+    assert labels[:5] == ["exploring", *(f"{name}, held-out" for name in names)]
     plt.close(figure)
     lines = curves.summary([curves.load_run(run, train.load_config(run))]).splitlines()
-    assert [line.split()[4] for line in lines[1:]] == ["infopower", "map-elites", "slim"]
+    assert [line.split()[4] for line in lines[1:]] == names

@@ -1,4 +1,4 @@
-"""Runs that take seconds: a small InfoPower that sees states, and three agents together, in short episodes."""
+"""Runs that take seconds: a small InfoPower that sees states, and four agents together, in short episodes."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,8 @@ TOGETHER = """
 --agent.slim.hidden 5 7 --agent.updates.slim .2
 --agent.map-elites.archive.grid 5 3 --agent.map-elites.hidden 7 --agent.map-elites.variation.initial 3
 --agent.map-elites.td3.hidden 11 --agent.map-elites.td3.batch 13 --agent.map-elites.ascent.steps 2
---agent.envs.infopower 2 --agent.envs.slim 3 --agent.envs.map-elites 2 --num-envs 7
+--agent.skills.skills 3 --agent.skills.archive.grid 5 3 --agent.skills.variation.initial 2
+--agent.envs.infopower 2 --agent.envs.slim 2 --agent.envs.map-elites 2 --agent.envs.skills 1 --num-envs 7
 --time-limit 40 --prefill 280 --train-ratio .03125 --replay-size 700 --threads 1 --device cpu
 --log-every 280 --eval-episodes 3 --eval-every 560 --checkpoint-every 560
 """

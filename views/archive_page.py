@@ -42,7 +42,7 @@ def write(
     model: mujoco.MjModel,
     maps: Sequence[dict[str, Any]],
 ) -> int:
-    """Write the page of one map or two aside and rename it; return its size in bytes.
+    """Write the page of some maps aside and rename it; return its size in bytes.
 
     value: what the colours mean. model: of the task. maps: of `Shown.data` or `skill_page.map_of`.
     """

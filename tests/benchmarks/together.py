@@ -31,7 +31,7 @@ from views.curves import read_rows
 
 ROOT = Path(__file__).parents[2]
 PRESET = AGENTS["together-small"]
-SHARES = {option(name): share for name, share in asdict(PRESET.agent.envs).items()}
+SHARES = {option(name): share for name, share in asdict(PRESET.agent.envs).items() if share}
 FIGURES = {
     "infopower/eval/return": "InfoPower's return",
     "map-elites/reevaluated/qd_score": "QD score, elites evaluated anew",
