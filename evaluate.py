@@ -277,8 +277,11 @@ def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
 def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
     config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
+    known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
+    agent, step = load_agent(command.run, config, known)
+    known.close()
     envs = make_envs(config, num_envs=skills.SKILLS * skills.RESETS, seed=command.seed, measures=True)
-    print(skills.write(*load_agent(command.run, config, envs), config, envs, command.run))
+    print(skills.write(agent, step, config, envs, command.run))
     envs.close()
 
 

@@ -5,16 +5,24 @@
     lsd         the same with layers of spectral norm 1 (LSD, arXiv 2202.00914)
     diayn       r = ln q(z | s') (DIAYN, arXiv 1802.06070), up to the prior's constant
 
-SLIM's own formula could not be read: `discovery` is our choice. A place s is what the task signals as `position`, or
-the whole observation.
+SLIM's own formula could not be read: `discovery` is our choice. A place s is what the task signals as `position`, the
+whole observation, or the latent of a world model that learns beside SLIM.
+
+A latent moves beneath phi as its model learns. No place is therefore kept: at every update the present model reads the
+rows anew, both ends of a step alike, phi goes on learning from what it says, without a gradient into the model, and
+rewards are of the present phi. PPO's ratio holds neither, so that its update stays as valid as with any learned reward,
+and critics lag by what has changed since their last targets. What is not given is what a distance means: |s' - s| is
+the model's, in units that are averages over all of training, and may be long where nothing that matters has changed.
+`metra`, which counts time instead, does not ask for it.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,8 +40,8 @@ LEAST_STD = 0.1
 class DiscoveryConfig:
     """Of phi and its constraint; the slack and the first lambda are METRA's, the rest our choice."""
 
-    reads: Literal["position", "state"] = "position"
-    """What phi sees: where the task says that its object is, or the whole observation."""
+    reads: Literal["position", "state", "latent"] = "position"
+    """What phi sees: where the task says its object is, the whole observation, or in together InfoPower's latent."""
     hidden: int = 128
     steps: int = 16
     """Gradient steps an update."""
@@ -43,6 +51,23 @@ class DiscoveryConfig:
     """By how much the constraint counts at most where it holds."""
     dual_init: float = 30.0
     dual_lr: float = 1e-3
+
+
+class Places(NamedTuple):
+    """What phi sees of rows (N, T): `read` takes them to places (N, T, K), after `past` rows that it reads before."""
+
+    size: int
+    read: Callable[[TensorDict], Tensor]
+    past: int = 0
+
+
+def places_of(name: str, shapes: Mapping[str, tuple[int, ...]], latent: Places | None) -> Places:
+    """Return what phi sees by the name of a key of rows, or `latent`; raise ValueError if there is none."""
+    if name != "latent":
+        return Places(shapes[name][0], lambda rows: rows[name])
+    if latent is None:
+        raise ValueError("--agent.discovery.reads latent needs InfoPower beside SLIM, in together: or position, state")
+    return latent
 
 
 class Phi(nn.Module):

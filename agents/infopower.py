@@ -29,7 +29,7 @@ from world_models.infopower import InfoPowerModelConfig
 from world_models.nets import mlp
 from world_models.objectives import ModelConfig, make_model
 from world_models.rssm import Trace
-from world_models.slices import windows, windows_inside
+from world_models.slices import slice_resets, windows, windows_inside
 from world_models.world_model import Constrained, Empowering, WorldModel, primal_parameters
 
 EXAMINED = 50  # batches
@@ -108,22 +108,35 @@ class InfoPower:
     @torch.no_grad()
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
         """Filter one timestep (N,) and answer it; uniform at random until the first update."""
-        model = self.model
-        deter = model.core.step(carry["deter"], carry["stoch"], carry["action"], timestep["is_first"])  # (N, D)
-        embed = model.encoder(timestep)  # (N, E)
-        previous = torch.where(timestep["is_first"].unsqueeze(-1), embed, carry["embed"])
-        post = model.posterior(embed, previous, deter)
-        stoch = post.sample() if explore else post.mode()  # (N, S)
-        feat = torch.cat([deter, stoch], -1)  # (N, F)
+        now = self.perceive(timestep, carry, explore)
+        feat = torch.cat([now["deter"], now["stoch"]], -1)  # (N, F)
         if not explore:
             action = self.actor.mode(feat)
         elif self.updates == 0:
             action = torch.rand_like(carry["action"]) * 2 - 1
         else:
             action = self.explore(feat)
-        values = {"deter": deter, "stoch": stoch, "action": action, "embed": embed}
-        carry = TensorDict(values, batch_size=carry.batch_size)
-        return TensorDict({"action": action}, batch_size=carry.batch_size), carry
+        return TensorDict({"action": action}, batch_size=carry.batch_size), now.set("action", action)
+
+    def perceive(self, timestep: TensorDict, carry: TensorDict, explore: bool) -> TensorDict:
+        """Filter one timestep (N,); return the next carry (N,), in which the action is yet to be set."""
+        model = self.model
+        deter = model.core.step(carry["deter"], carry["stoch"], carry["action"], timestep["is_first"])  # (N, D)
+        embed = model.encoder(timestep)  # (N, E)
+        previous = torch.where(timestep["is_first"].unsqueeze(-1), embed, carry["embed"])
+        post = model.posterior(embed, previous, deter)
+        stoch = post.sample() if explore else post.mode()  # (N, S)
+        return TensorDict({"deter": deter, "stoch": stoch, "embed": embed}, batch_size=carry.batch_size)
+
+    @torch.no_grad()
+    def filtered(self, rows: TensorDict) -> Tensor:
+        """Return the features (B, T, F) of rows (B, T), whoever acted there, filtered as where nothing is explored."""
+        carry, feats = self.initial_carry(len(rows)), []
+        rows = rows.clone(recurse=False).set("is_first", slice_resets(rows["is_first"]))
+        for row in rows.unbind(1):
+            carry = self.perceive(row, carry, explore=False).set("action", row["action"])
+            feats.append(torch.cat([carry["deter"], carry["stoch"]], -1))  # (B, F)
+        return torch.stack(feats, 1)
 
     def explore(self, feat: Tensor) -> Tensor:
         """Sample actions (..., A) with noise at features (..., F), as while collecting."""

@@ -63,7 +63,8 @@ class Aimed:
 def play(policy: Policy, envs: Scene) -> TensorDict:
     """Play an episode in each of N environments and return its rows (N, T + 1), the first and the last included.
 
-    The rows of an episode that ended early repeat its last one. The global generators stay as they were.
+    The rows of an episode that ended early repeat its last one, which nothing answers: its `action` is 0. The global
+    generators stay as they were.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -71,8 +72,10 @@ def play(policy: Policy, envs: Scene) -> TensorDict:
         rows = [timestep.clone()]
         for _ in range(envs.episode_length):
             out, carry = policy.act(timestep, carry, explore=False)
+            rows[-1]["action"] = out["action"]
             timestep = envs.step(out["action"])
             rows.append(timestep.clone())
+        rows[-1]["action"] = torch.zeros_like(out["action"])
     played = {name: torch.stack([row[name] for row in rows], 1) for name in rows[0].keys()}  # noqa: SIM118
     end = played["is_last"].int().argmax(1, keepdim=True)  # (N, 1) the first end
     time = torch.minimum(torch.arange(len(rows), device=end.device), end)  # (N, T + 1)

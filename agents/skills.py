@@ -71,14 +71,14 @@ class Skills(nn.Module):
         self.policy = nn.Sequential(nets.trunk, nets.policy)
         self.seen = RunningNormalizer(origin.state_dim)
         self.phi: Any = None
-        if learned:
+        if learned and c.discovery.reads != "latent":  # of a world model, which a library does not hold
             self.phi = Discovery(learned[0], origin.place_dim, c.skill_dim, c.discovery, "cpu").objective
 
     def take(self, agent: Slim) -> None:
         """Copy a learner's."""
         self.policy.load_state_dict(nn.Sequential(agent.net.trunk, agent.net.policy).state_dict())
         self.seen.load_state_dict(agent.seen.state_dict())
-        if agent.discovery is not None:
+        if self.phi is not None and agent.discovery is not None:
             self.phi.load_state_dict(agent.discovery.objective.state_dict())
 
     def forward(self, state: Tensor, skill: Tensor) -> Tensor:
@@ -114,7 +114,8 @@ class SkillLibrary:
         if not isinstance(agent, Slim):
             raise ValueError(f"{config.name} learns no skills: a library is made of a run of slim")
         reads = {**envs.signal_shapes, **envs.observation_shapes}
-        ((position,), (state,), (place,)) = (reads[n] for n in ("position", "state", agent.config.discovery.reads))
+        (position,), (state,) = reads["position"], reads["state"]
+        (place,) = reads.get(agent.config.discovery.reads, (0,))
         versions = {name: version(name) for name in PACKAGES}
         dims = (state, agent.action_dim, place, position)
         origin = Origin(config.task, config.action_repeat, config.time_limit, *dims, step, versions)
@@ -198,7 +199,7 @@ class SkillLibrary:
         are states. radius: how near to a way-point the next one is begun. Raises ValueError if there is no phi.
         """
         if self.skills.phi is None:
-            raise ValueError("these skills were learned without phi, by which they would go to goals")
+            raise ValueError("these skills have no phi of positions or states, by which they would go to goals")
         waypoints = Waypoints(goal, radius, self.origin.place_dim, self.device)
         return ToGoal(self.act, self.skills.phi.toward, self.config.discovery.reads, waypoints)
 

@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from agents import ppo
-from agents.discovery import Discovery, DiscoveryConfig
+from agents.discovery import Discovery, DiscoveryConfig, Places, places_of
 from agents.normalize import RunningNormalizer
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
@@ -62,7 +62,10 @@ class SlimConfig:
 class Slim:
     """Act by skill; learn, on policy, from every step since the last update."""
 
-    def __init__(self, spaces: Spaces, config: SlimConfig, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, spaces: Spaces, config: SlimConfig, device: torch.device | str = "cpu", latent: Places | None = None
+    ) -> None:
+        """latent: of a world model, for phi to see if it is asked to."""
         c = self.config = config
         if "state" not in spaces.observations:
             raise ValueError("SLIM learns from states: take --observation state")
@@ -86,12 +89,10 @@ class Slim:
         rate = torch.tensor(c.lr, device=self.device)
         self.optimizer = torch.optim.Adam(self.parameters, rate, fused=True)
         learned = [name for name, _ in self.rewards if name in DISCOVERIES]
-        shapes = {**spaces.signals, "state": (observed,)}
-        self.discovery = (
-            Discovery(learned[0], shapes[c.discovery.reads][0], c.skill_dim, c.discovery, self.device)
-            if learned
-            else None
-        )
+        self.discovery: Discovery | None = None
+        if learned:
+            self.places = places_of(c.discovery.reads, {**spaces.signals, "state": (observed,)}, latent)
+            self.discovery = Discovery(learned[0], self.places.size, c.skill_dim, c.discovery, self.device)
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return no skills (N,); a first row draws them. `number` counts the skills of those that do not explore."""
@@ -160,7 +161,7 @@ class Slim:
                 f"SLIM learns from all of the {self.unused} steps since its last update, and the replay holds "
                 f"{replay.size} of each environment: raise --replay-size or --train-ratio"
             )
-        rows = replay.latest(min(self.unused + 1, replay.size)).transpose(0, 1)  # (T + 1, N)
+        rows = self.latest(replay, min(self.unused + 1, replay.size))  # (T + 1, N)
         self.unused = 0
         kept = (~rows["is_last"][:-1]).flatten().nonzero().squeeze(1)  # (K,) what follows a last row is a reset
         if not len(kept):
@@ -180,11 +181,18 @@ class Slim:
         self.seen.update(state)
         return metrics
 
+    def latest(self, replay: ReplayBuffer, length: int) -> TensorDict:
+        """Return the latest rows (length, N), with the places that phi sees of them."""
+        if self.discovery is None:
+            return replay.latest(length).transpose(0, 1)
+        rows = replay.latest(min(length + self.places.past, replay.size))  # (N, past + length)
+        return rows.set("place", self.places.read(rows))[:, -length:].transpose(0, 1)
+
     def discover(self, rows: TensorDict, kept: Tensor) -> dict[str, Tensor]:
         """Learn phi from the steps (K,) that are kept of rows (T + 1, N)."""
         if self.discovery is None:
             return {}
-        place = rows[self.config.discovery.reads]
+        place = rows["place"]
         before, after, skill = (pick(x, kept) for x in (place[:-1], place[1:], rows["skill"][:-1]))
         metrics = self.discovery.learn(before, after, skill)
         self.discovery.see(before)
@@ -196,7 +204,7 @@ class Slim:
         for name, _ in self.rewards:
             if name in DISCOVERIES:
                 assert self.discovery is not None
-                place = rows[self.config.discovery.reads]
+                place = rows["place"]
                 reward = self.discovery.reward(place[:-1], place[1:], rows["skill"][:-1])
             else:
                 reward = REWARDS[name].read(rows[1:])

@@ -11,7 +11,8 @@ Environments are divided among them. Whose rows each may learn from, and why:
     MAP-Elites       actor would not come to weigh as much as others. Policies are varied on the same states.
     SLIM, with phi   its own alone. PPO divides by the density with which the policy acted, which is its own since the
                      last update, so that ratios begin at 1; rows of others have no such density. Not even those of
-                     `skills`: its policy acted there, but without noise, by skills that selection chose.
+                     `skills`: its policy acted there, but without noise, by skills that selection chose. phi may see
+                     InfoPower's latent of its rows: `agents/discovery.py` says what that is worth.
     archives         their own episodes: a solution is judged by what it did.
     skills           plays SLIM's policy as it is now, by reference: a checkpoint holds it once, with SLIM. What elites
                      did is out of date when the policy has moved, so half of their episodes play elites again.
@@ -29,6 +30,7 @@ import torch
 from agents.agent import Agent
 from agents.config import Config, option
 from agents.crew import Crew, Member
+from agents.discovery import Places
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
 from agents.schedule import Ratio
@@ -69,7 +71,7 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
     agents: dict[str, Any] = {}
     making: dict[str, Callable[[Spaces], Agent]] = {
         "infopower": lambda own: InfoPower(own, config.infopower, device),
-        "slim": lambda own: Slim(own, config.slim, device),
+        "slim": lambda own: Slim(own, config.slim, device, latent_of(agents.get("infopower"))),
         "map_elites": lambda own: pga_map_elites(own, config.map_elites, device),
         "skills": lambda own: live_skill_map_elites(own, config.skills, agents["slim"], device),
     }
@@ -92,6 +94,14 @@ def check(config: TogetherConfig) -> None:
         raise ValueError(
             f"--agent.envs.skills {config.envs.skills:g} plays what slim learns: give --agent.envs.slim a share too"
         )
+
+
+def latent_of(infopower: InfoPower | None) -> Places | None:
+    """Return InfoPower's features of rows, if there is one, for phi to see."""
+    if infopower is None:
+        return None
+    # as many rows before as the model is used to, for its recurrent state to settle
+    return Places(infopower.model.core.feat, infopower.filtered, infopower.config.length)
 
 
 def parts_of(config: Config[Any]) -> dict[str, Config[Any]]:

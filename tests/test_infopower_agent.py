@@ -120,6 +120,24 @@ def test_acting_filters_as_the_model_observes() -> None:
     torch.testing.assert_close(again["action"], rows[0]["action"])
 
 
+@pytest.mark.parametrize("posterior", ["observation", "recurrent"])
+def test_features_of_rows_are_those_by_which_it_acts(posterior: str) -> None:
+    agent = make_agent(replace(CONFIG, model=replace(MODEL, posterior=posterior)))
+    carry, rows, feats = agent.initial_carry(N), [], []
+    for t in range(8):
+        step = timestep(first=t in (0, 5))
+        _, carry = agent.act(step, carry, explore=False)
+        carry["action"] = torch.rand(N, A) * 2 - 1  # another's
+        rows.append(step.set("action", carry["action"]))
+        feats.append(torch.cat([carry["deter"], carry["stoch"]], 1))
+    found = agent.filtered(torch.stack(rows, 1))  # (N, T, F)
+    assert found.shape == (N, 8, 18) and not found.requires_grad
+    torch.testing.assert_close(found, torch.stack(feats, 1))
+    later = agent.filtered(torch.stack(rows[2:], 1))  # a slice begins as an episode does
+    assert not torch.allclose(later[:, 1], found[:, 3])
+    torch.testing.assert_close(later[:, 3:], found[:, 5:])
+
+
 def test_acts_at_random_until_the_first_update() -> None:
     agent, replay = make_agent(), make_replay()
     step, carry = timestep(first=True), agent.initial_carry(N)

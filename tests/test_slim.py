@@ -93,7 +93,7 @@ def test_rows_keep_what_was_thought() -> None:
 
 def test_each_reward_reads_the_row_that_its_step_led_to() -> None:
     agent = make_agent()
-    rows = play(agent, 7).latest(7).transpose(0, 1)  # (T + 1, N)
+    rows = agent.latest(play(agent, 7), 7)  # (T + 1, N)
     found: dict[str, torch.Tensor] = {}
     reward = agent.earned(rows, found)  # (T, N, R)
     kept = torch.arange(6) != 4  # the fifth step is a reset
@@ -159,7 +159,7 @@ def test_the_update_improves_the_weighted_sum_of_normalised_advantages(monkeypat
 def test_each_loss_moves_its_own_nets() -> None:
     agent = make_agent()
     assert agent.discovery is not None
-    rows = play(agent, 7).latest(7).transpose(0, 1)
+    rows = agent.latest(play(agent, 7), 7)
     parts = nets_of(agent)
     before = copy.deepcopy(parts)
     agent.discover(rows, torch.arange(18))
@@ -269,6 +269,10 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(reward: str, tmp_path: Path
         (["--agent.rewards", "lsd", "diayn"], "--agent.rewards has lsd and diayn: skills are found by one of them"),
         (["--no-signals"], "--agent.rewards discovery reads the signal position; the task's signals are none: take"),
         (["--agent.shared", 3], "--agent.shared must be from 0 to the 2 layers of --agent.hidden"),
+        (
+            ["--agent.discovery.reads", "latent"],
+            "--agent.discovery.reads latent needs InfoPower beside SLIM, in together",
+        ),
         (["--agent.skill-dim", 0], "--agent.skill-dim must be at least 1, not 0"),
         (["--observation", "pixels"], "SLIM learns from states: take --observation state"),
         (["--replay-size", 30], "SLIM learns from all of the 11 steps since its last update, and the replay holds 10"),

@@ -101,6 +101,9 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
         "--agent.map-elites.variation.iso -1": "--agent.map-elites.variation.iso must be at least 0, not -1.0",
         "--agent.updates.slim -1": "--agent.updates.slim must be at least 0, not -1",
+        "--agent.slim.discovery.reads latent --agent.envs.infopower 0": (
+            "--agent.slim.discovery.reads latent needs InfoPower beside SLIM, in together: or position, state"
+        ),
         "--agent.shared 1.5": "--agent.shared must be from 0 to 1, not 1.5",
         "--agent.shared nan": "--agent.shared must be from 0 to 1, not nan",
         "--agent.skills.skills 11": "--agent.skills.skills must be from 1 to the 10 actions of an episode, not 11",

@@ -100,7 +100,7 @@ def draw_codes(axis: Axes, agent: Slim, skills: Tensor, rows: TensorDict) -> Non
         axis.axis("off")
         return
     with torch.no_grad():
-        codes = agent.discovery.phi(rows[agent.config.discovery.reads])[..., : agent.config.skill_dim]
+        codes = agent.discovery.phi(agent.places.read(rows))[..., : agent.config.skill_dim]
     fan(axis, codes, skills)
 
 
