@@ -107,9 +107,8 @@ def evaluate_run(command: Command) -> None:
 def evaluate_condition(command: Command, config: Config[Any], distraction: str) -> Iterator[dict[str, Any]]:
     """Play the agent and a random policy from the same starts in front of the same videos."""
     config = fitted(config, distraction)
-    both = {"pixels": True, "state": config.observation == "state"}
-    options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", **both}
-    envs = make_envs(config, **options)
+    options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out"}
+    envs = make_envs(config, **options, pixels=True, state=config.observation == "state")
     start = envs.state_dict()
     agent, step = load_agent(command.run, config, envs)
     background, opacity = distracting.replaced(distraction, config.task, config.background)
@@ -226,8 +225,7 @@ def evaluate_suite(command: Command) -> None:
     """Play what was not played before, keeping each result as it comes; write what all of it adds up to."""
     conditions, told = suites.SUITES[command.suite], {"suite": command.suite, "seed": command.seed}
     runs = {run: replace(load_config(run), device=command.device) for run in results.find_runs(command.run)}
-    jobs: list[suite.Job] = []
-    todo: list[suite.Job] = []
+    jobs, todo = list[suite.Job](), list[suite.Job]()
     for run, config in runs.items():
         own = suite.plan(run, config, told, conditions, fit)
         before = suite.played_before(own, command.episodes)
@@ -278,10 +276,9 @@ def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
     config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
     known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
-    agent, step = load_agent(command.run, config, known)
-    known.close()
     envs = make_envs(config, num_envs=skills.SKILLS * skills.RESETS, seed=command.seed, measures=True)
-    print(skills.write(agent, step, config, envs, command.run))
+    print(skills.write(*load_agent(command.run, config, known), config, envs, command.run))
+    known.close()
     envs.close()
 
 
