@@ -12,6 +12,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from agents import contest
 from agents.elites import Elites, Extra
 from agents.tessellations import Tessellation
 
@@ -67,10 +68,12 @@ class Archive:
         self._elites = Elites(self.cells, solution_dim, self.measure_dim, self.extra, self.device, self.dtype)
         largest = torch.full_like(low[:1], torch.finfo(self.dtype).max)
         self._low, self._high = torch.cat([-largest, low]), torch.cat([largest, high])  # (1+M,)
-        self._finite, self._inside = torch.zeros(2, dtype=torch.int64, device=self.device)  # counts of rows
         self._no_cell = torch.tensor(self.cells, device=self.device)
+        self._rules = contest.IN_NUMPY if self.device.type == "cpu" else contest.IN_TORCH
         self._never = torch.tensor(torch.iinfo(torch.int64).max, device=self.device)
         self.offered = 0  # rows
+        self._finite: int | Tensor = 0  # of these; a tensor where the host does not know
+        self._inside: int | Tensor = 0
 
     @property
     def occupied(self) -> Tensor:
@@ -87,7 +90,6 @@ class Archive:
         """Which of the rows offered the elite in each cell was (C,) int64, from 0; -1 where there is none."""
         return self._elites.serial[:-1].where(self.occupied, -1)
 
-    @torch.no_grad()
     def add(self, solution: Tensor, objective: Tensor, measures: Tensor, **extra: Tensor) -> Added:
         """Offer solutions (B, P) with what their evaluation gave: objective (B,) and measures (B, M).
 
@@ -104,7 +106,8 @@ class Archive:
         assert extra.keys() == self.extra.keys(), (sorted(extra), sorted(self.extra))
         outcome = self._outcomes(objective, measures)  # (B, 1+M) or (B, K, 1+M)
         serial = torch.arange(self.offered, self.offered + count, device=self.device)  # (B,)
-        rows, same = {"solution": solution.detach(), "serial": serial, "mean": outcome, **extra}, {"evaluations": 1}
+        rows, same = {"solution": solution.detach(), "serial": serial, "mean": outcome}, {"evaluations": 1}
+        rows |= {name: value.detach() for name, value in extra.items()}
         if outcome.dim() == 2:
             same["squares"] = 0
         else:
@@ -112,8 +115,8 @@ class Archive:
             rows["squares"] = (outcome - rows["mean"].unsqueeze(1)).square().sum(1)  # (B, 1+M)
         self.offered += count
         cell, finite, inside = self._locate(rows["mean"])
-        self._finite += finite.count_nonzero()
-        self._inside += inside.count_nonzero()
+        self._finite += self._rules.total(finite)
+        self._inside += self._rules.total(inside)
         return self._insert(rows, same, cell)
 
     @torch.no_grad()
@@ -128,25 +131,18 @@ class Archive:
         Each column is contiguous: what compares and sums rows of few numbers is then several times faster.
         """
         assert measures.shape == (*objective.shape, self.measure_dim), (measures.shape, objective.shape)
-        return torch.cat([objective.unsqueeze(0), measures.movedim(-1, 0)]).to(self.dtype).movedim(0, -1)
+        return torch.stack([objective, *measures.unbind(-1)]).to(self.dtype).detach().movedim(0, -1)
 
     def _locate(self, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the cells of outcomes (B, 1+M), and which are finite, and which of these inside: all (B,)."""
-        inside = (mean.clamp(self._low, self._high) == mean).all(1)
-        finite = mean.abs().amax(1) < torch.inf  # a NaN is not
+        finite, inside = self._rules.check(mean, self._low, self._high)
         cell = self.tessellation.locate(mean[:, 1:])
         return cell.where(finite if self.outside == "clip" else inside, self._no_cell), finite, inside
 
     def _insert(self, rows: Mapping[str, Tensor], same: Mapping[str, int], cell: Tensor) -> Added:
         """Let rows (B, ...) compete for their cells (B,); C is for rows that do not."""
-        objective, serial, stored = rows["mean"][:, 0], rows["serial"], self._elites.objective
-        current = stored.index_select(0, cell)  # (B,)
-        better = objective > current
-        status = better * ((current == -torch.inf) + 1)
-        # the best of the batch in each cell, and of equals the first: in whatever order the device works
-        best = stored.scatter_reduce(0, cell, objective, "amax").index_select(0, cell)  # (B,)
-        candidate = serial.where(better & (objective == best), self._never)
-        kept = serial == self._never.expand_as(stored).scatter_reduce(0, cell, candidate, "amin").index_select(0, cell)
+        objective = rows["mean"][:, 0]
+        status, kept = self._rules.contest(self._elites.objective, cell, objective, rows["serial"])
         self._elites.write(rows, same, kept, cell)
         return Added(cell, status, kept)
 
@@ -223,8 +219,8 @@ class Archive:
             "objective_mean": objective / elites,
             "evaluations_mean": evaluations.sum() / elites,
             "reevaluated": (evaluations > 1).sum() / elites,
-            "not_finite": self.offered - self._finite,
-            "outside": self._finite - self._inside,
+            "not_finite": torch.as_tensor(self.offered - self._finite, device=self.device),
+            "outside": torch.as_tensor(self._finite - self._inside, device=self.device),
         }
 
     def spec(self) -> dict[str, Any]:
@@ -244,6 +240,4 @@ class Archive:
         if other := [name for name, value in state_dict["spec"].items() if value != ours[name]]:
             raise ValueError(f"the saved archive has another {' and another '.join(other)} than this one")
         self._elites.load_state_dict(state_dict["elites"])
-        self.offered = state_dict["offered"]
-        self._finite.fill_(state_dict["finite"])
-        self._inside.fill_(state_dict["inside"])
+        self.offered, self._finite, self._inside = (state_dict[name] for name in ("offered", "finite", "inside"))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from agents import contest
 from agents.archive import IMPROVED, NEW, REJECTED, Archive
 from agents.elites import copy_rows
 from agents.tessellations import CVT, Grid
@@ -138,10 +139,10 @@ def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: tor
 
 @settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches, kind=kinds)
-def test_devices_write_the_same(seed: int, sizes: list[int], kind: str) -> None:
-    """What CUDA does, on the processor: the rows that are not kept go to the row of no cell."""
+def test_devices_keep_the_same(seed: int, sizes: list[int], kind: str) -> None:
+    """What CUDA does, on the processor: rules in torch, and rows that are not kept go to the row of no cell."""
     rng, ours, theirs = np.random.default_rng(seed), make(kind), make(kind)
-    theirs._elites._arrays = {}
+    theirs._rules, theirs._elites._arrays = contest.IN_TORCH, {}
     for size in sizes:
         rows = draw(rng, size, torch.float32)
         results = [ours.add(*rows), theirs.add(*rows)]
