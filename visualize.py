@@ -22,7 +22,7 @@ from views import archive_page, archives, curves, motions, skill_page, skills
 
 @dataclass(frozen=True)
 class Command:
-    """Draw learning curves: all metrics of one run, or of several the returns, or the archives that all have filled.
+    """Draw learning curves: all metrics of one run; of several the returns, archives that all filled, or each agent's.
 
     Of one run that learned skills, also plays them: skills.png, skills.gif, skills.json and a page, skills.html. Of one
     that filled an archive, also plays every elite: archive.html. Pages open in a browser without a network.

@@ -94,6 +94,33 @@ def test_runs_that_filled_archives_are_compared_by_their_elites_played_again() -
     assert mixed.axes[0].get_ylabel() == "return on held-out videos"
 
 
+def test_of_runs_of_several_agents_each_has_a_panel_of_what_it_is_there_for() -> None:
+    config, runs = preset("together-small"), []
+    for seed, (first, last) in {0: (1.0, 2.0), 1: (3.0, 6.0)}.items():
+        rows = [
+            {"step": step, "infopower/eval/return": value, "map-elites/eval/return": 7, "slim/eval/return": 7}
+            | {"map-elites/reevaluated/qd_score": 100 * value, "slim/skills/coverage": 10 * value}
+            for step, value in ((5, first), (11, last))
+        ]
+        runs.append(curves.Run(replace(config, seed=seed), rows, 4.5))
+    alone = replace(config, agent=replace(config.agent, envs=replace(config.agent.envs, infopower=0, map_elites=0)))
+    runs.append(curves.Run(alone, [{"step": 5, "slim/eval/return": 7, "slim/skills/coverage": 17}], None))
+    figure = curves.draw_runs(runs)
+    titles = [axis.get_ylabel() for axis in figure.axes]
+    assert titles == [
+        "infopower: return on held-out videos",
+        "map-elites: QD score, elites played again",
+        "slim: bins that skills enter",
+    ]
+    found = [{line.get_label(): line.get_xydata().tolist() for line in axis.lines} for axis in figure.axes]
+    mean, other = "together-small (2 seeds)", "together-small, envs.infopower 0, envs.map-elites 0"
+    assert [lines[mean] for lines in found] == [[[5, 2], [11, 4]], [[5, 200], [11, 400]], [[5, 20], [11, 40]]]
+    assert [lines.get(other) for lines in found] == [None, None, [[5, 17]]]
+    assert ["random policy" in lines for lines in found] == [True, False, False]
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {mean, other, "random policy"}
+
+
 def test_several_runs_are_written_where_asked(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = variant(run, tmp_path / "other", (1.0, 2.5), seed=4)
     visualize.main([str(run), str(other), "--out", str(tmp_path / "pictures" / "both.png")])

@@ -1,4 +1,4 @@
-"""Learning curves: all metrics of one run, or of several their returns, or how they filled archives."""
+"""Learning curves: all metrics of one run, or of several their returns, how they filled archives, or each part's."""
 
 import json
 import math
@@ -47,6 +47,11 @@ ARCHIVES = (
     Panel("reevaluated/coverage", "coverage, elites played again"),
     Panel("reevaluated/max", "best return, elites played again"),
 )
+TOLD = {  # what an agent among several is there for: the first that it has
+    "reevaluated/qd_score": ARCHIVES[0].title,
+    "skills/coverage": "bins that skills enter",
+    EVALUATED: RETURNS[0].title,
+}
 
 
 @dataclass
@@ -133,9 +138,9 @@ def variants(configs: Sequence[Config[Any]]) -> list[str]:
 
 
 def draw_runs(runs: Sequence[Run]) -> Figure:
-    """Draw how several runs did, a row for each task: evaluation returns, or archives if all filled one."""
+    """Draw how several runs did, a row for each task."""
     label_variants(runs)
-    panels = ARCHIVES if all(len(run.curve(ARCHIVES[0].metric)[0]) for run in runs) else RETURNS
+    panels = panels_of(runs)
     tasks = list(dict.fromkeys(run.config.task for run in runs))
     size = (5.5 * len(panels), 3.6 * len(tasks))
     figure, axes = plt.subplots(len(tasks), len(panels), figsize=size, squeeze=False, layout="constrained")
@@ -147,13 +152,27 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
                 if variant:
                     draw_variant(axis, variant, panel, f"C{number}")
             means = [run.random for run in runs if run.config.task == task and run.random is not None]
-            if panel in RETURNS and means:
+            if panel.metric.endswith(EVALUATED) and means:
                 axis.axhline(means[0], color="grey", linestyle=":", label="random policy")
             axis.set(title=task, xlabel=AXES[panel.against], ylabel=panel.title, ylim=(0, None), xlim=(0, None))
             axis.grid(alpha=0.3)
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize="small", loc="outside lower center")
+    entries = [entry for axis in axes.flat for entry in zip(*axis.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in reversed(entries)}
+    figure.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower center")
     return figure
+
+
+def panels_of(runs: Sequence[Run]) -> tuple[Panel, ...]:
+    """Return archives if all runs filled one, a panel for each agent of which some are made, or else returns."""
+    if all(len(run.curve(ARCHIVES[0].metric)[0]) for run in runs):
+        return ARCHIVES
+    agents = sorted({agent for run in runs for agent in run.evaluated()})
+    if not any(agents):
+        return RETURNS
+    written = {name for run in runs for row in run.rows for name in row}
+    found = [(agent, next(metric for metric in TOLD if agent + metric in written)) for agent in agents]
+    return tuple(Panel(agent + metric, f"{agent.replace('/', ': ')}{TOLD[metric]}") for agent, metric in found)
 
 
 def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> None:
