@@ -108,9 +108,9 @@ def test_of_runs_of_several_agents_each_has_a_panel_of_what_it_is_there_for() ->
     figure = curves.draw_runs(runs)
     titles = [axis.get_ylabel() for axis in figure.axes]
     assert titles == [
-        "infopower: return on held-out videos",
-        "map-elites: QD score, elites played again",
-        "slim: bins that skills enter",
+        "infopower\nreturn on held-out videos",
+        "map-elites\nQD score, elites played again",
+        "slim\nbins that skills enter",
     ]
     found = [{line.get_label(): line.get_xydata().tolist() for line in axis.lines} for axis in figure.axes]
     mean, other = "together-small (2 seeds)", "together-small, envs.infopower 0, envs.map-elites 0"

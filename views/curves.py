@@ -142,9 +142,9 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
     label_variants(runs)
     panels = panels_of(runs)
     tasks = list(dict.fromkeys(run.config.task for run in runs))
-    size = (5.5 * len(panels), 3.6 * len(tasks))
-    figure, axes = plt.subplots(len(tasks), len(panels), figsize=size, squeeze=False, layout="constrained")
     labels = list(dict.fromkeys(run.label for run in runs))
+    size = (5.5 * len(panels), 3.2 * len(tasks) + 0.2 * (len(labels) + 1))
+    figure, axes = plt.subplots(len(tasks), len(panels), figsize=size, squeeze=False, layout="constrained")
     for row, task in zip(axes, tasks, strict=True):
         for axis, panel in zip(row, panels, strict=True):
             for number, label in enumerate(labels):
@@ -158,7 +158,7 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
             axis.grid(alpha=0.3)
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     entries = [entry for axis in axes.flat for entry in zip(*axis.get_legend_handles_labels(), strict=True)]
-    handles = {label: handle for handle, label in reversed(entries)}
+    handles = {name: handle for handle, name in entries}
     figure.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower center")
     return figure
 
@@ -172,7 +172,7 @@ def panels_of(runs: Sequence[Run]) -> tuple[Panel, ...]:
         return RETURNS
     written = {name for run in runs for row in run.rows for name in row}
     found = [(agent, next(metric for metric in TOLD if agent + metric in written)) for agent in agents]
-    return tuple(Panel(agent + metric, f"{agent.replace('/', ': ')}{TOLD[metric]}") for agent, metric in found)
+    return tuple(Panel(agent + metric, agent.replace("/", "\n") + TOLD[metric]) for agent, metric in found)
 
 
 def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> None:
