@@ -6,17 +6,16 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents.imagined import Begun
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
+from agents.starts import Starts
 from world_models.ensemble import Ensemble, EnsembleConfig
 
 SEEN = 4096  # rows whose means and spreads stand for all: our choice
-STARTS = 1024  # first rows of episodes that are remembered: our choice
 
 
-class Foresight:
+class EnsembleForesight:
     """An ensemble that learns from the replay, and where real episodes began."""
 
     def __init__(self, spaces: Spaces, config: EnsembleConfig, device: torch.device | str) -> None:
@@ -25,21 +24,21 @@ class Foresight:
         self.model = Ensemble(observed, spaces.action_dim, len(spaces.measures), config).to(device)
         self.parameters = list(self.model.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, config.lr, weight_decay=config.weight_decay, fused=True)
-        self.starts = torch.zeros(STARTS, observed + len(spaces.measures), device=device)  # state and readings
-        self.seen = 0  # first rows
+        self.starts = Starts(observed, len(spaces.measures), device)
 
     def see(self, timestep: TensorDict, carry: TensorDict) -> None:
-        """Remember the first rows of a timestep (N,), in the place of the oldest. Asks the device which they are."""
-        first = timestep["is_first"].nonzero().squeeze(1)  # (n,)
-        places = torch.arange(self.seen, self.seen + len(first), device=first.device) % STARTS
-        self.starts[places] = torch.cat([timestep["state"][first], timestep["readings"][first]], 1)
-        self.seen += len(first)
+        """Remember the first rows of a timestep (N,)."""
+        self.starts.add(timestep)
 
-    def begun(self, count: int, generator: torch.Generator) -> Begun:
-        """Draw (count,) of the first rows."""
-        drawn = torch.randint(min(self.seen, STARTS), (count,), device=self.starts.device, generator=generator)
-        observed = self.model.state_dim
-        return Begun(*self.starts[drawn].split([observed, self.starts.shape[1] - observed], 1))
+    def begin(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw where n episodes began: states (1, n, O) twice, as each model goes on from a state, and readings."""
+        state, readings = (x.unsqueeze(0) for x in self.starts.draw(count, generator))
+        return state, state, readings
+
+    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Imagine a step of each member: states (K, n, O) twice, rewards (K, n), readings (K, n, M)."""
+        state, reward, readings = self.model.step(latent, action)
+        return state, state, reward, readings
 
     def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of every model, each on rows of its own."""
@@ -70,13 +69,12 @@ class Foresight:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "updates": self.updates,
-            "starts": self.starts.clone(),
-            "seen": self.seen,
+            "starts": self.starts.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self.model.load_state_dict(state_dict["model"])
         self.optimizer.load_state_dict(state_dict["optimizer"])
-        self.starts.copy_(state_dict["starts"])
-        self.updates, self.seen = state_dict["updates"], state_dict["seen"]
+        self.starts.load_state_dict(state_dict["starts"])
+        self.updates = state_dict["updates"]

@@ -1,46 +1,64 @@
-"""What solutions would do, as an ensemble of models imagines it: which offspring are worth a real episode.
+"""What solutions would do, as models imagine it: which offspring are worth a real episode.
 
 As in Dynamics-Aware Quality-Diversity (arXiv 2109.08522), offspring are played in learned dynamics first. There an
-imagined archive decides which are evaluated; here each model of the ensemble votes whether the real archive would keep
-a solution, and those with most votes are evaluated (our choice). A solution of which the models disagree so comes
-before one that all of them reject, and nothing enters the archive on a model's word.
+imagined archive decides which are evaluated; here each model of an ensemble votes whether the real archive would keep a
+solution, and those with most votes are evaluated (our choice). A solution of which the models disagree so comes before
+one that all of them reject, and nothing enters the archive on a model's word.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from agents.archive import Archive
-from agents.emitters import Emitted, Emitters
+from agents.emitters import Emitted, Emitting
+from agents.map_elites import Learner, MapElites
 from agents.solutions import Perceptrons
-
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""States (K, n, O) and actions (K, n, A) of K models -> states, rewards (K, n) and readings (K, n, M)."""
+from agents.spaces import Spaces
 
 
-class Begun(NamedTuple):
-    """First rows of real episodes: states (n, O), and what the measures read there (n, M)."""
+class Foresight(Protocol):
+    """K models of what actions lead to, or K draws of one; latents are whatever they need to go on."""
 
-    state: Tensor
-    readings: Tensor
+    def begin(self, count: int, generator: torch.Generator) -> tuple[Any, Tensor, Tensor]:
+        """Draw where n real episodes began: latents, states (1, n, O), and what the measures read there (1, n, M)."""
+        ...
+
+    def step(self, latent: Any, action: Tensor) -> tuple[Any, Tensor, Tensor, Tensor]:
+        """Take actions (K, n, A), or the same in all models, (1, n, A), to where they lead.
+
+        Returns latents, states (K, n, O), rewards (K, n) and readings (K, n, M).
+        """
+        ...
+
+
+class Foreseeing(Foresight, Learner, Protocol):
+    """Foresight that is learned."""
+
+    updates: int
 
 
 @torch.no_grad()
 def imagine(
-    step: Step, perceptrons: Perceptrons, solutions: Tensor, begun: Begun, steps: int, kinds: tuple[str, ...]
+    foresight: Foresight,
+    perceptrons: Perceptrons,
+    solutions: Tensor,
+    steps: int,
+    kinds: tuple[str, ...],
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Play solutions (n, P) for an episode in each of K models: returns (K, n) and measures (K, n, M).
 
     Each begins in a state of its own. `kinds` says how each measure is made of the readings. No episode ends early.
     """
-    state, first = begun.state.unsqueeze(0), begun.readings.unsqueeze(0)  # (1, n, O), (1, n, M)
+    latent, state, first = foresight.begin(len(solutions), generator)  # (1, n, O), (1, n, M)
     total, most = torch.zeros((), device=state.device), first
     summed = torch.zeros_like(first)
     for _ in range(steps):
         action = perceptrons(solutions, state.transpose(0, 1)).transpose(0, 1)  # (K, n, A)
-        state, reward, readings = step(state, action)
+        latent, state, reward, readings = foresight.step(latent, action)
         total, summed, most = total + reward, summed + readings, torch.maximum(most, readings)
     made = {"mean": summed / steps, "maximum": most, "change": readings - first}  # each (K, n, M)
     return total, torch.stack([made[kind][..., m] for m, kind in enumerate(kinds)], -1)
@@ -63,7 +81,7 @@ class Screening:
 
     def __init__(
         self,
-        emitters: Emitters,
+        emitters: Emitting,
         offspring: int,
         ready: Callable[[], bool],
         votes: Callable[[Tensor], Tensor],
@@ -98,3 +116,20 @@ class Screening:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.emitters.load_state_dict(state_dict["emitters"])
         self.hopes = state_dict["hopes"].to(self.hopes.device)
+
+
+def screened(agent: MapElites, foresight: Foreseeing, offspring: int, learned: int, spaces: Spaces) -> MapElites:
+    """Let MAP-Elites over policies imagine `offspring` solutions for each that it plays, after `learned` updates."""
+    policies, archive, generator = agent.kind, agent.archive, agent.genetic.generator
+    assert isinstance(policies, Perceptrons), policies
+
+    def ready() -> bool:
+        return agent.genetic.begun() and foresight.updates >= learned
+
+    def voted(solutions: Tensor) -> Tensor:
+        outcome = imagine(foresight, policies, solutions, spaces.episode_length, spaces.kinds, generator)
+        return votes(archive, *outcome)
+
+    agent.emitters = Screening(agent.emitters, offspring, ready, voted, generator)
+    agent.learners = (*agent.learners, foresight)
+    return agent

@@ -7,16 +7,13 @@ one is played: that of which most models say that the archive would keep it. Onl
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from agents.archive_config import ArchiveConfig
-from agents.emitters import Emitters
-from agents.foresight import Foresight
-from agents.imagined import Screening, imagine, votes
-from agents.map_elites import MapElites
-from agents.solutions import perceptrons_of
+from agents.foresight import EnsembleForesight
+from agents.imagined import screened
+from agents.map_elites import MapElites, MapElitesConfig, map_elites
 from agents.spaces import Spaces
-from agents.variation import VariationConfig, genetic_of
+from agents.variation import VariationConfig
 from world_models.ensemble import EnsembleConfig
 
 
@@ -40,20 +37,6 @@ def imagined_map_elites(
     for name in ("offspring", "learned"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name} must be at least 1, not {getattr(config, name)}")
-    genetic = genetic_of(perceptrons_of(spaces, config.hidden), spaces, config, device)
-    foresight = Foresight(spaces, config.model, device)
-
-    def voted(solutions: Tensor) -> Tensor:
-        """Return the share of models that would have the archive keep solutions (n, P): (n,)."""
-        begun, step = foresight.begun(len(solutions), genetic.generator), foresight.model.step
-        outcome = imagine(step, genetic.kind, solutions, begun, spaces.episode_length, spaces.kinds)
-        return votes(genetic.archive, *outcome)
-
-    screening = Screening(
-        Emitters(genetic.emitters(), device),
-        config.offspring,
-        lambda: genetic.begun() and foresight.updates >= config.learned,
-        voted,
-        genetic.generator,
-    )
-    return MapElites(genetic, screening, config.archive, foresight)
+    agent = map_elites(spaces, MapElitesConfig(config.archive, config.variation, config.hidden), device)
+    foresight = EnsembleForesight(spaces, config.model, device)
+    return screened(agent, foresight, config.offspring, config.learned, spaces)

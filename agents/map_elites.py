@@ -27,6 +27,7 @@ from agents.spaces import Spaces
 from agents.variation import AnyKind, Genetic, VariationConfig, genetic_of
 
 FOLDER = "archive"  # in a run's folder
+PARTS = ("kind", "archive", "emitters", "reevaluation", "frames")  # of the agent, that have a state
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class Learner(Protocol):
 
 
 class MapElites:
-    """Fill an archive with what emitters make, one solution an environment and episode; an update is the learner's."""
+    """Fill an archive with what emitters make, one solution an environment and episode; an update is the learners'."""
 
     def __init__(
-        self, genetic: Genetic[AnyKind], emitters: Emitting, config: ArchiveConfig, learner: Learner | None = None
+        self, genetic: Genetic[AnyKind], emitters: Emitting, config: ArchiveConfig, *learners: Learner
     ) -> None:
         """genetic: with kind of solution, archive and generator. Episodes are numbered from 1, whatever they play."""
-        self.kind, self.archive, self.generator = genetic.kind, genetic.archive, genetic.generator
-        self.emitters, self.learner = emitters, learner or NothingToLearn()
+        self.genetic, self.kind, self.archive = genetic, genetic.kind, genetic.archive
+        self.emitters, self.learners = emitters, learners
         self.reevaluation = Reevaluation(self.archive, config.reevaluate)
         self.frames = History(self.archive.cells, config.history_every)
         self.episodes = 0  # that were begun
@@ -89,7 +90,8 @@ class MapElites:
         """
         carry = carry.clone(recurse=False).update(outcomes.follow(timestep, carry))
         if explore:
-            self.learner.see(timestep, carry)
+            for learner in self.learners:
+                learner.see(timestep, carry)
             if timestep["is_last"].any():
                 self._judge(timestep, carry)
             if timestep["is_first"].any():
@@ -141,8 +143,11 @@ class MapElites:
         return nothing, torch.zeros(0, dtype=torch.int64, device=device)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Let the learner take a step; return its metrics, the archive's figures and the emitters'."""
-        return self.learner.learn(replay) | self.metrics()
+        """Let learners take a step; return their metrics, the archive's figures and the emitters'."""
+        found: dict[str, Tensor] = {}
+        for learner in self.learners:
+            found |= learner.learn(replay)
+        return found | self.metrics()
 
     def metrics(self) -> dict[str, Tensor]:
         """Return the archive's figures and the emitters'."""
@@ -165,37 +170,23 @@ class MapElites:
         history.save(self.frames, self.archive, folder / FOLDER)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return every part's state, the count of episodes and the random generator's state."""
-        parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return {**parts, "episodes": self.episodes, "generator": self.generator.get_state()}
+        """Return every part's state, the learners', the count of episodes and the random generator's state."""
+        return {
+            **{name: getattr(self, name).state_dict() for name in PARTS},
+            "learners": [learner.state_dict() for learner in self.learners],
+            "episodes": self.episodes,
+            "generator": self.genetic.generator.get_state(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a `state_dict`."""
-        for name, part in self._parts().items():
-            part.load_state_dict(state_dict[name])
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state_dict[name])
+        for learner, state in zip(self.learners, state_dict["learners"], strict=True):
+            learner.load_state_dict(state)
         self.episodes = state_dict["episodes"]
-        self.generator.set_state(state_dict["generator"])
+        self.genetic.generator.set_state(state_dict["generator"])
         self._figures = None
-
-    def _parts(self) -> dict[str, Any]:
-        names = ("kind", "archive", "emitters", "learner", "reevaluation", "frames")
-        return {name: getattr(self, name) for name in names}
-
-
-class NothingToLearn:
-    """The learner of MAP-Elites itself: there is none."""
-
-    def see(self, timestep: TensorDict, carry: TensorDict) -> None:
-        """Look away."""
-
-    def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Learn nothing."""
-        return {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 def map_elites(spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> MapElites:

@@ -27,10 +27,19 @@ class RunningMoments(nn.Module):
         self.second.lerp_((values.square() * mask).sum() / count, self.rate)
 
     def standardize(self, values: Tensor) -> Tensor:
+        mean, std = self.moments()
+        return (values - mean) / std
+
+    def restore(self, values: Tensor) -> Tensor:
+        """Undo `standardize`."""
+        mean, std = self.moments()
+        return values * std + mean
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation, each 0-dim."""
         weight = self.weight.clamp(min=self.rate)  # as after one batch, if there was none yet
         mean = self.first / weight
-        std = (self.second / weight - mean.square()).clamp(min=1e-8).sqrt()
-        return (values - mean) / std.clamp(min=1e-3)
+        return mean, (self.second / weight - mean.square()).clamp(min=1e-8).sqrt().clamp(min=1e-3)
 
 
 class RunningRange(nn.Module):

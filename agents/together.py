@@ -14,6 +14,8 @@ Environments are divided among them. Whose rows each may learn from, and why:
                      `skills`: its policy acted there, but without noise, by skills that selection chose. phi may see
                      InfoPower's latent of its rows: `agents/discovery.py` says what that is worth.
     archives         their own episodes: a solution is judged by what it did.
+    read-out         every row: what the world model's features say of states and measures, whoever acted. By it the
+                     model may imagine offspring of MAP-Elites: with `imagined`, those that it votes for are played.
     skills           plays SLIM's policy as it is now, by reference: a checkpoint holds it once, with SLIM. What elites
                      did is out of date when the policy has moved, so half of their episodes play elites again.
 
@@ -31,7 +33,10 @@ from agents.agent import Agent
 from agents.config import Config, option
 from agents.crew import Crew, Member
 from agents.discovery import Places
+from agents.imagined import screened
 from agents.infopower import InfoPower, InfoPowerConfig
+from agents.latent_foresight import LatentForesight, LatentForesightConfig
+from agents.map_elites import MapElites
 from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
 from agents.schedule import Ratio
 from agents.skill_map_elites import LiveSkillsConfig, live_skill_map_elites
@@ -57,6 +62,8 @@ class TogetherConfig:
     slim: SlimConfig = field(default_factory=SlimConfig)
     map_elites: PGAMapElitesConfig = field(default_factory=PGAMapElitesConfig)
     skills: LiveSkillsConfig = field(default_factory=LiveSkillsConfig)
+    imagined: LatentForesightConfig = field(default_factory=LatentForesightConfig)
+    """How InfoPower's world model judges offspring of MAP-Elites before they are played: not at all by default."""
     envs: Each = Each(1, 4, 3, 0)
     """How --num-envs are divided, in proportion; 0 leaves one out."""
     updates: Each = Each(1, 1, 1, 1)
@@ -72,7 +79,7 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
     making: dict[str, Callable[[Spaces], Agent]] = {
         "infopower": lambda own: InfoPower(own, config.infopower, device),
         "slim": lambda own: Slim(own, config.slim, device, latent_of(agents.get("infopower"))),
-        "map_elites": lambda own: pga_map_elites(own, config.map_elites, device),
+        "map_elites": lambda own: map_elites(own, config, agents.get("infopower"), device),
         "skills": lambda own: live_skill_map_elites(own, config.skills, agents["slim"], device),
     }
     updates, members = asdict(config.updates), {}
@@ -83,6 +90,17 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
     return Crew(members, device)
 
 
+def map_elites(
+    spaces: Spaces, config: TogetherConfig, infopower: InfoPower | None, device: torch.device | str
+) -> MapElites:
+    """Make PGA-MAP-Elites, whose offspring InfoPower's world model imagines first if more are made than are played."""
+    agent, imagined = pga_map_elites(spaces, config.map_elites, device), config.imagined
+    if imagined.offspring == 1 or infopower is None:
+        return agent
+    foresight = LatentForesight(spaces, infopower, imagined, device)
+    return screened(agent, foresight, imagined.offspring, imagined.learned, spaces)
+
+
 def check(config: TogetherConfig) -> None:
     """Raise ValueError, in one line, for numbers that make no sense."""
     if not 0 <= config.shared <= 1:
@@ -90,6 +108,14 @@ def check(config: TogetherConfig) -> None:
     for name, ratio in asdict(config.updates).items():
         if ratio < 0:
             raise ValueError(f"--agent.updates.{option(name)} must be at least 0, not {ratio:g}")
+    for name in ("offspring", "learned", "samples", "batch", "length"):
+        if getattr(config.imagined, name) < 1:
+            raise ValueError(f"--agent.imagined.{name} must be at least 1, not {getattr(config.imagined, name)}")
+    if config.imagined.offspring > 1 and not config.envs.infopower:
+        raise ValueError(
+            f"--agent.imagined.offspring {config.imagined.offspring} asks infopower's world model: give "
+            "--agent.envs.infopower a share too"
+        )
     if config.envs.skills and not config.envs.slim:
         raise ValueError(
             f"--agent.envs.skills {config.envs.skills:g} plays what slim learns: give --agent.envs.slim a share too"

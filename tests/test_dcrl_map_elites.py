@@ -26,8 +26,8 @@ def make() -> tuple[MapElites, Conditioned]:
     td3 = TD3Config(hidden=(7,), batch=997)
     config = DCRLMapElitesConfig(ARCHIVE, VariationConfig(initial=1), td3, Ascent(steps=2), (5,), injected=1.0)
     agent = dcrl_map_elites(SPACES, config)
-    assert isinstance(agent.learner, Conditioned)
-    return agent, agent.learner
+    assert isinstance(agent.learners[0], Conditioned)
+    return agent, agent.learners[0]
 
 
 @pytest.mark.parametrize("hidden", [(), (7,), (11, 5)])

@@ -7,29 +7,42 @@ from torch import Tensor
 
 from agents.archive import Archive
 from agents.emitters import Emitted, Emitter, Emitters
-from agents.foresight import STARTS, Foresight
-from agents.imagined import Begun, Screening, elected, imagine, votes
+from agents.foresight import EnsembleForesight
+from agents.imagined import Screening, elected, imagine, votes
 from agents.replay import ReplayBuffer
 from agents.solutions import Perceptrons
 from agents.spaces import Spaces
+from agents.starts import STARTS
 from agents.tessellations import Grid
 from world_models.ensemble import EnsembleConfig
 
 CPU = torch.device("cpu")
 
 
-def step(state: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+class Line:
     """Two models of a point on a line: in one it moves by the action, in the other by twice that."""
-    state = state + torch.tensor([1.0, 2.0])[:, None, None] * action
-    return state, state[..., 0] * 10, torch.cat([state, state, state], -1)
+
+    def __init__(self, state: Tensor) -> None:
+        """state: where episodes begin (n, 1)."""
+        self.state = state
+
+    def begin(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        assert count == len(self.state)
+        state = self.state.unsqueeze(0)  # (1, n, 1)
+        return 2 * state, state, torch.cat([state, state, state], -1)
+
+    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Keep twice the state."""
+        state = latent / 2 + torch.tensor([1.0, 2.0])[:, None, None] * action
+        return 2 * state, state, state[..., 0] * 10, torch.cat([state, state, state], -1)
 
 
 def test_returns_and_measures_worked_by_hand() -> None:
     """Without hidden layers a solution is (weight, bias); tanh(atanh(.5)) moves by a half whatever the state."""
     half = torch.atanh(torch.tensor(0.5)).item()
     solutions = torch.tensor([[0.0, half], [0.0, -half]])
-    begun = Begun(torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0] * 3, [3.0] * 3]))
-    total, measures = imagine(step, Perceptrons(1, 1, ()), solutions, begun, 3, ("mean", "maximum", "change"))
+    line, kinds = Line(torch.tensor([[1.0], [3.0]])), ("mean", "maximum", "change")
+    total, measures = imagine(line, Perceptrons(1, 1, ()), solutions, 3, kinds, torch.Generator())
     # model one: 1.5 2 2.5 and 2.5 2 1.5; model two: 2 3 4 and 2 1 0
     torch.testing.assert_close(total, torch.tensor([[60.0, 60.0], [90.0, 30.0]]))
     one = [[2.0, 2.5, 1.5], [2.0, 3.0, -1.5]]
@@ -40,11 +53,11 @@ def test_returns_and_measures_worked_by_hand() -> None:
 def test_policies_see_the_states_that_their_model_imagines() -> None:
     perceptrons, generator = Perceptrons(1, 1, (5,)), torch.Generator().manual_seed(0)
     solutions = perceptrons.draw(7, generator)
-    begun = Begun(torch.randn(7, 1, generator=generator), torch.zeros(7, 3))
-    total, _ = imagine(step, perceptrons, solutions, begun, 2, ("mean",) * 3)
+    line = Line(torch.randn(7, 1, generator=generator))
+    total, _ = imagine(line, perceptrons, solutions, 2, ("mean",) * 3, generator)
     for k, speed in enumerate((1, 2)):
         for n in range(7):
-            x, earned = begun.state[n : n + 1], 0.0
+            x, earned = line.state[n : n + 1], 0.0
             for _ in range(2):
                 x = x + speed * perceptrons(solutions[n : n + 1], x)
                 earned += 10 * x.item()
@@ -95,7 +108,7 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     """Episodes of 3 steps count up from 0, 10, 20 ...; resets jump. A step adds 1 and earns twice the state."""
     spaces = Spaces({"state": (1,)}, 1, 2, 3, ("x",), (None,), ("mean",))
     torch.manual_seed(0)
-    foresight = Foresight(spaces, EnsembleConfig(members=2, hidden=17, batch=29, lr=3e-3), CPU)
+    foresight = EnsembleForesight(spaces, EnsembleConfig(members=2, hidden=17, batch=29, lr=3e-3), CPU)
     replay = ReplayBuffer(800, 2)
     for t in range(400):
         episode, age = divmod(t, 4)
@@ -116,9 +129,9 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     assert (target[valid, 1] == 2 * before[valid, 0]).all() and (target[:, 2] == 7).all()
     losses = [foresight.learn(replay)["loss/ensemble"].item() for _ in range(300)]
     assert losses[-1] < 0.05 * losses[0]
-    begun = foresight.begun(50, torch.Generator().manual_seed(0))
-    assert set(begun.state.flatten().tolist()) == {0, 10, 20, 30, 40} and (begun.readings == 7).all()
-    assert foresight.seen == 200 < STARTS
+    _, state, readings = foresight.begin(50, torch.Generator().manual_seed(0))
+    assert set(state.flatten().tolist()) == {0, 10, 20, 30, 40} and (readings == 7).all()
+    assert foresight.starts.seen == 200 < STARTS
     state, reward, _ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
     torch.testing.assert_close(state, torch.full((2, 1, 1), 22.0), atol=0.2, rtol=0)
     torch.testing.assert_close(reward, torch.full((2, 1), 42.0), atol=4, rtol=0)

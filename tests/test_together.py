@@ -101,12 +101,15 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         "--agent.slim.epochs 0": "--agent.slim.epochs must be at least 1, not 0",
         "--agent.map-elites.variation.iso -1": "--agent.map-elites.variation.iso must be at least 0, not -1.0",
         "--agent.updates.slim -1": "--agent.updates.slim must be at least 0, not -1",
-        "--agent.slim.discovery.reads latent --agent.envs.infopower 0": (
+        "--agent.slim.discovery.reads latent --agent.envs.infopower 0 --agent.imagined.offspring 1": (
             "--agent.slim.discovery.reads latent needs InfoPower beside SLIM, in together: or position, state"
         ),
         "--agent.shared 1.5": "--agent.shared must be from 0 to 1, not 1.5",
         "--agent.shared nan": "--agent.shared must be from 0 to 1, not nan",
         "--agent.skills.skills 11": "--agent.skills.skills must be from 1 to the 10 actions of an episode, not 11",
+        "--agent.imagined.samples 0": "--agent.imagined.samples must be at least 1, not 0",
+        "--agent.envs.infopower 0": "--agent.imagined.offspring 3 asks infopower's world model: give "
+        "--agent.envs.infopower a share too",
         "--agent.envs.slim 0": "--agent.envs.skills 1 plays what slim learns: give --agent.envs.slim a share too",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
@@ -124,6 +127,8 @@ def test_a_run_tells_of_all(run: Path) -> None:
     assert names <= last.keys()
     told = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
     assert sum(value for name, value in told.items() if name.startswith("speed/share/")) == pytest.approx(1)
+    assert last["map-elites/loss/readout"] > 0
+    assert 0 < last["map-elites/imagined/votes"] <= last["map-elites/imagined/votes_elected"] <= 1
     for name in ("map-elites", "skills"):
         assert {path.name for path in (run / name / "archive").iterdir()} >= {"archive.json"}
 

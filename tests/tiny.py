@@ -25,6 +25,8 @@ TOGETHER = """
 --agent.slim.hidden 5 7 --agent.updates.slim .2
 --agent.map-elites.archive.grid 5 3 --agent.map-elites.hidden 7 --agent.map-elites.variation.initial 3
 --agent.map-elites.td3.hidden 11 --agent.map-elites.td3.batch 13 --agent.map-elites.ascent.steps 2
+--agent.imagined.offspring 3 --agent.imagined.learned 2 --agent.imagined.samples 2 --agent.imagined.hidden 11
+--agent.imagined.batch 3 --agent.imagined.length 5
 --agent.skills.skills 3 --agent.skills.archive.grid 5 3 --agent.skills.variation.initial 2
 --agent.envs.infopower 2 --agent.envs.slim 2 --agent.envs.map-elites 2 --agent.envs.skills 1 --num-envs 7
 --time-limit 40 --prefill 280 --train-ratio .03125 --replay-size 700 --threads 1 --device cpu

@@ -44,6 +44,11 @@ def symlog(x: Tensor) -> Tensor:
     return x.sign() * x.abs().log1p()
 
 
+def symexp(x: Tensor) -> Tensor:
+    """Return sign(x) (e^|x| - 1), the inverse of symlog (DreamerV3, eq. 9)."""
+    return x.sign() * x.abs().expm1()
+
+
 def initialize(module: nn.Module) -> None:
     """Set orthogonal weights and zero biases (our choice, as in DrQ).
 
