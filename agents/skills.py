@@ -53,7 +53,7 @@ class Origin:
     state_dim: int
     action_dim: int
     place_dim: int
-    """Numbers of a place, as phi reads it."""
+    """Numbers of a place, as phi reads it; 0 if that is not a position or a state."""
     position_dim: int
     step: int
     """Environment steps of training."""
