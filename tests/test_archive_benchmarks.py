@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 
 import evaluations
 import skill_archive
+import votes
 from illumination import Population
 from savings import needed, told
 
@@ -77,3 +78,12 @@ def test_a_table_of_means_with_their_digits() -> None:
     whole, exact = "2 (1 to 4)", "2.2 (1.0 to 3.5)"
     row = " | ".join([whole, exact, whole, whole, whole, exact])
     assert skill_archive.table([{"x": one}, {"x": other}]).splitlines()[-1] == f"| x | {row} |"
+
+
+def test_votes_are_counted_for_what_was_kept() -> None:
+    """Kept are those with votes 1 and 0.5; of the six pairs with others, four and a tie go their way."""
+    share, kept = torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0]), torch.tensor([True, False, True, False, False])
+    found = votes.row(share, torch.tensor([True, False, False, False, True]), kept)
+    assert [cell.split()[0] for cell in found] == ["0.400", "0.500", "0.500", "0.000", "0.75"]
+    assert [cell.split()[-1] for cell in found[:4]] == ["5)", "2)", "2)", "2)"]
+    assert votes.told(kept[:0]) == "- (of 0)"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import torch
 from matplotlib import pyplot as plt
 from tiny import checkpoint_of, metrics, together
 from torch.nn import functional
+
+sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+
+import votes
 
 import envs
 import evaluate
@@ -180,6 +185,12 @@ def test_all_are_evaluated(run: Path) -> None:
     assert list(found) == ["infopower", "slim", "map-elites", "skills", "random"]
     assert "slim/skills/reached" not in found["slim"]["metrics"] and "skills/reached" in found["slim"]["metrics"]
     assert all("reevaluated/qd_score" in found[name]["metrics"] for name in ("map-elites", "skills"))
+
+
+def test_votes_are_compared_with_what_is_kept(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    votes.main([str(run), "--solutions", "7"])
+    cells = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert cells[0] == "run" and cells[1].endswith("of 7)") and cells[2].endswith("of 2)")
 
 
 def test_elites_and_skills_share_a_page(run: Path) -> None:
