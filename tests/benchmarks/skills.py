@@ -6,7 +6,6 @@ of `train.py` may follow.
 """
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,10 +16,10 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from torch import Tensor
+from training import train_missing
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents import checkpoint
 from agents.evaluation import RandomPolicy
 from agents.run_folder import load_config
 from agents.skill_metrics import displacement, measured, play
@@ -30,7 +29,6 @@ from train import load_agent, make_envs
 from views import skills as page
 from views.curves import save
 
-ROOT = Path(__file__).parents[2]
 VARIANTS = {
     "slim": ("SLIM: a critic for each reward", ""),
     "sum": ("one critic on their sum", "--agent.critics sum"),
@@ -42,14 +40,6 @@ VARIANTS = {
 COLUMNS = ("coverage", "reached", "diversity", "goal/end")
 TABLETOP = ("coverage", "coverage_xy", "reached", "diversity", "grasps", "consistency", "violations")
 PRESETS = {"slim-small": COLUMNS, "slim-tabletop-small": TABLETOP}
-
-
-def train_missing(preset: str, run: Path, options: str, seed: int, more: list[str]) -> None:
-    """Train a run, unless it is there."""
-    if checkpoint.newest(run / "checkpoints") is None:
-        command = [sys.executable, str(ROOT / "train.py"), preset, "--run", str(run), "--seed", str(seed)]
-        quiet = ["--threads", "1", "--log-every", "50000"]
-        subprocess.run([*command, *options.split(), *quiet, *more], check=True, cwd=ROOT)
 
 
 def played(run: Path, seed: int) -> tuple[Tensor, Tensor, dict[str, float]]:
@@ -95,7 +85,8 @@ def main() -> None:
                 shown = even_skills(torch.arange(len(paths)), paths.shape[-1])
             else:
                 run = args.folder / f"{name}-{seed}"
-                train_missing(args.preset, run, VARIANTS[name][1], seed, more)
+                quiet = ["--log-every", "50000"]
+                train_missing(run, [args.preset, "--seed", str(seed), *VARIANTS[name][1].split(), *quiet, *more])
                 shown, paths, numbers = played(run, seed)
             found.append(numbers)
             if seed == args.seeds[0]:

@@ -7,17 +7,16 @@ that no run has seen, of each of the three.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from training import train_missing
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents import checkpoint
 from agents.agent import Policy, policies_of
 from agents.config import option
 from agents.evaluation import evaluate
@@ -29,7 +28,6 @@ from envs.batched import BatchedEnv
 from train import load_agent, make_envs
 from views.curves import read_rows
 
-ROOT = Path(__file__).parents[2]
 PRESET = AGENTS["together-small"]
 SHARES = {option(name): share for name, share in asdict(PRESET.agent.envs).items() if share}
 FIGURES = {
@@ -56,17 +54,6 @@ def options(variant: str, steps: int) -> list[str]:
     others = [name for name in SHARES if variant in SHARES and name != variant]
     words += [word for name in others for word in (f"--agent.envs.{name}", "0")]
     return [*words, "--agent.shared", str(SHARED.get(variant, 1.0))]
-
-
-def train_missing(run: Path, words: list[str]) -> None:
-    """Train a run to its end, or go on with it, unless it is done."""
-    words = [PRESET.name, "--run", str(run), "--threads", "1", *words]
-    if (run / "config.json").exists():
-        words = [PRESET.name, "--run", str(run), "--resume"]
-        newest = checkpoint.newest(run / "checkpoints")
-        if newest is not None and int(newest.name) >= load_config(run).steps:
-            return
-    subprocess.run([sys.executable, str(ROOT / "train.py"), *words], check=True, cwd=ROOT)
 
 
 def figures(run: Path, at: int) -> dict[str, float]:
@@ -150,7 +137,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for seed in args.seeds:
         for name in args.only:
-            words = ["--seed", str(seed), *options(name, args.steps), *more]
+            words = [PRESET.name, "--seed", str(seed), *options(name, args.steps), *more]
             train_missing(args.folder / f"{name}-{seed}", words)
     report(args.folder, args.seeds)
 

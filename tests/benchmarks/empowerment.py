@@ -1,0 +1,82 @@
+"""Where empowerment matters: python tests/benchmarks/empowerment.py [--folder runs/empowerment] [--only NAME ...].
+
+Two conditions that were chosen before anything was measured, where the paper expects a difference: a reward that comes
+seldom, and something in the background that moves as the agent does. Trains InfoPower with both of its empowerment
+terms, without the one in the reward, and without either, where the folder has no such run yet. Then prints held-out
+returns early (mean of the evaluations before the last) and at the end, and what each term adds, seed by seed, with 95 %
+bootstrap intervals over seeds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from training import train_missing
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from agents.statistics import bootstrap_interval
+from views.curves import read_rows
+
+CONDITIONS = {
+    "seldom": "--task ball_in_cup_catch --distraction video",
+    "agent": "--task walker_stand --distraction agent",
+}
+VARIANTS = {
+    "both": "",
+    "model": "--agent.empowerment 0",
+    "neither": "--agent.empowerment 0 --agent.model.inverse-scale 0",
+}
+LABELS = {"both": "in model and reward", "model": "in the model alone", "neither": "in neither"}
+RUN = "--steps 100000 --eval-every 20000 --eval-episodes 20 --log-every 5000"
+
+
+def returns(run: Path) -> Tensor:
+    """Return the held-out returns of a run's evaluations: early, and at the end (2,)."""
+    found = [row["eval/return"] for row in read_rows(run) if "eval/return" in row]
+    return torch.tensor([sum(found[:-1]) / len(found[:-1]), found[-1]])
+
+
+def told(values: Tensor) -> str:
+    """Lay out seeds (S,): their mean, its interval, and each."""
+    low, high = bootstrap_interval(values)
+    each = ", ".join(f"{value:.0f}" for value in values.tolist())
+    return f"{values.mean().item():.0f} ({low:.0f} to {high:.0f}); {each}"
+
+
+def report(folder: Path, seeds: list[int]) -> None:
+    """Print a table for each condition, of the seeds that all variants have."""
+    for condition, options in CONDITIONS.items():
+        runs = {name: [folder / f"{condition}-{name}-{seed}" for seed in seeds] for name in VARIANTS}
+        whole = [i for i in range(len(seeds)) if all((of[i] / "metrics.jsonl").exists() for of in runs.values())]
+        if not whole:
+            continue
+        found = {name: torch.stack([returns(of[i]) for i in whole], 1) for name, of in runs.items()}  # (2, S)
+        print(f"\n{options}: seeds {', '.join(str(seeds[i]) for i in whole)}\n\n| empowerment | early | at the end |")
+        print("|---|---|---|")
+        for name, both in found.items():
+            print(f"| {LABELS[name]} | {told(both[0])} | {told(both[1])} |")
+        for name in ("model", "neither"):
+            added = found["both"] - found[name]  # (2, S)
+            print(f"| what both add to {LABELS[name]} | {told(added[0])} | {told(added[1])} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/empowerment"))
+    names = [f"{condition}-{name}" for condition in CONDITIONS for name in VARIANTS]
+    parser.add_argument("--only", nargs="*", default=names, choices=names, help="train these; none: report")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
+    args, more = parser.parse_known_args()
+    for seed in args.seeds:
+        for name in args.only:
+            condition, variant = name.split("-")
+            options = f"--seed {seed} {CONDITIONS[condition]} {VARIANTS[variant]} {RUN}"
+            train_missing(args.folder / f"{name}-{seed}", ["infopower-small", *options.split(), *more])
+    report(args.folder, args.seeds)
+
+
+if __name__ == "__main__":
+    main()
