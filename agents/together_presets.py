@@ -30,7 +30,7 @@ SMALL = TogetherConfig(
         **archive_presets.SMALL, td3=archive_presets.CRITICS, variation=VariationConfig(initial=200)
     ),
     skills=LiveSkillsConfig(
-        archive=replace(archive_presets.GRID, reevaluate=0.5), variation=VariationConfig(200, iso=0.2, line=0.2)
+        archive=replace(archive_presets.GRID, reevaluate=0.5), variation=VariationConfig(32, iso=0.2, line=0.2)
     ),
     envs=Each(8, 32, 24, 0),
     updates=Each(1, 1 / 64, 1, 1 / 64),

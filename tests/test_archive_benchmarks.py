@@ -83,7 +83,8 @@ def test_a_table_of_means_with_their_digits() -> None:
 def test_votes_are_counted_for_what_was_kept() -> None:
     """Kept are those with votes 1 and 0.5; of the six pairs with others, four and a tie go their way."""
     share, kept = torch.tensor([1.0, 1.0, 0.5, 0.0, 0.0]), torch.tensor([True, False, True, False, False])
-    found = votes.row(share, torch.tensor([True, False, False, False, True]), kept)
-    assert [cell.split()[0] for cell in found] == ["0.400", "0.500", "0.500", "0.000", "0.75"]
-    assert [cell.split()[-1] for cell in found[:4]] == ["5)", "2)", "2)", "2)"]
+    chosen, before = torch.tensor([True, False, False, False, True]), torch.tensor([True, True, True, False, False])
+    found = votes.row(share, chosen, kept, before)
+    assert [cell.split()[0] for cell in found] == ["0.400", "0.500", "0.500", "0.000", "0.667", "0.75"]
+    assert [cell.split()[-1] for cell in found[:5]] == ["5)", "2)", "2)", "2)", "3)"]
     assert votes.told(kept[:0]) == "- (of 0)"

@@ -1,10 +1,11 @@
 """What the votes of models are worth: python tests/benchmarks/votes.py RUN [RUN ...], runs that imagine offspring.
 
 Of each run's newest checkpoint: offspring are made as the run would make them, the models vote, and then all of them
-are played once, from starts that no run has seen. Kept is what would enter the archive as it stands. Beside the share
-that is kept of all, which is what a random pick has: of those that would be elected, of those for which most vote, and
-of those for which nobody does, with 95 % bootstrap intervals over solutions; and the chance that of one that is kept
-and one that is not, the first has more votes: 0.5 if votes say nothing.
+are played, from starts that no run has seen. Kept is what would enter the archive as it stands. Beside the share that
+is kept of all, which is what a random pick has: of those that would be elected, of those for which most vote, of those
+for which nobody does, and of those that would be kept for another real episode: what it tells to play them beforehand.
+With 95 % bootstrap intervals over solutions. Last the chance that of one that is kept and one that is not, the first
+has more votes: 0.5 if votes say nothing.
 """
 
 import argparse
@@ -25,11 +26,18 @@ from agents.run_folder import load_config
 from agents.statistics import bootstrap_interval, improvement
 from train import load_agent, make_envs
 
-COLUMNS = ("kept of all", "of the elected", "of those with most votes", "of those with none", "chance of more votes")
+COLUMNS = (
+    "kept of all",
+    "of the elected",
+    "of those with most votes",
+    "of those with none",
+    "of those kept before",
+    "chance of more votes",
+)
 
 
-def judged(agent: MapElites, run: Path, solutions: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the votes (n,) for offspring, which of them would be elected, and which the archive would keep: (n,)."""
+def judged(agent: MapElites, run: Path, solutions: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the votes (n,) for offspring, who would be elected, and who be kept, for one episode and another: (n,)."""
     screening = agent.emitters
     assert isinstance(screening, Screening)
     made, _ = screening.emitters.emit(solutions)
@@ -38,9 +46,9 @@ def judged(agent: MapElites, run: Path, solutions: int) -> tuple[Tensor, Tensor,
     chosen[elected(votes, solutions // screening.offspring, screening.generator)] = True
     config = load_config(run)
     envs = make_envs(config, seed=config.seed + 1000)
-    kept = agent.archive.would_keep(*play(agent.kind, made.solution, envs))  # (n,)
+    kept, before = (agent.archive.would_keep(*play(agent.kind, made.solution, envs)) for _ in range(2))
     envs.close()
-    return votes, chosen, kept
+    return votes, chosen, kept, before
 
 
 def imagining(run: Path) -> Iterator[MapElites]:
@@ -53,10 +61,10 @@ def imagining(run: Path) -> Iterator[MapElites]:
     envs.close()
 
 
-def row(votes: Tensor, chosen: Tensor, kept: Tensor) -> list[str]:
-    """Lay out the columns, of votes, who was chosen and what was kept (n,)."""
+def row(votes: Tensor, chosen: Tensor, kept: Tensor, before: Tensor) -> list[str]:
+    """Lay out the columns, of votes, who was chosen, who was kept and who had been kept before (n,)."""
     everyone = torch.ones_like(chosen)
-    cells = [told(kept[some]) for some in (everyone, chosen, votes > 0.5, votes == 0)]
+    cells = [told(kept[some]) for some in (everyone, chosen, votes > 0.5, votes == 0, before)]
     right = improvement([votes[kept].unsqueeze(0)], [votes[~kept].unsqueeze(0)])  # (1,)
     return [*cells, f"{right.item():.2f}"]
 
