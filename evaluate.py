@@ -17,15 +17,14 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
-from agents import checkpoint, results, skills, suite
 from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose, examined
 from agents.replay import ReplayBuffer
-from agents.run_folder import load_config
-from agents.statistics import bootstrap_interval
-from agents.summary import sum_up
+from agents.runs import checkpoint, results, statistics, suite, summary
+from agents.runs.folder import load_config
+from agents.skills import library
 from envs import distracting, suites
 from envs.batched import BatchedEnv
 from envs.distractions import shows_background
@@ -128,7 +127,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "policy": name,
             "returns": returns.tolist(),
             "mean": returns.mean().item(),
-            "ci95": bootstrap_interval(returns),
+            "ci95": statistics.bootstrap_interval(returns),
             "step": step if name != "random" else None,
             "seed": command.seed,
             "videos": "held_out",
@@ -244,7 +243,7 @@ def evaluate_suite(command: Command) -> None:
     kept = {job.run: runs[job.run] for job in jobs}
     names = dict(zip(kept, variants(list(kept.values())), strict=True))
     families = {family: [c.name for c in conditions if c.family == family] for family in (c.family for c in conditions)}
-    found = sum_up(suite.collect(jobs, names, command.episodes), families, suites.PLAIN)
+    found = summary.sum_up(suite.collect(jobs, names, command.episodes), families, suites.PLAIN)
     about = told | {"episodes": command.episodes, "conditions": [asdict(condition) for condition in conditions]}
     written = report(about | found, command.run)
     print(f"\n{suite_table(found)}\n\nwritten: {', '.join(map(str, written))}")
@@ -276,8 +275,8 @@ def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
     config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
     known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
-    envs = make_envs(config, num_envs=skills.SKILLS * skills.RESETS, seed=command.seed, measures=True)
-    print(skills.write(*load_agent(command.run, config, known), config, envs, command.run))
+    envs = make_envs(config, num_envs=library.SKILLS * library.RESETS, seed=command.seed, measures=True)
+    print(library.write(*load_agent(command.run, config, known), config, envs, command.run))
     known.close()
     envs.close()
 

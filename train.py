@@ -13,18 +13,19 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
-from agents import checkpoint
 from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
 from agents.command_line import default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
 from agents.evaluation import evaluate
 from agents.examination import examined
 from agents.generators import generators_state, seed_generators, set_generators_state
-from agents.interrupts import caught_signals
-from agents.logger import Logger
-from agents.registry import AGENTS, CLASSES
+from agents.presets import AGENTS
+from agents.registry import CLASSES
 from agents.replay import ReplayBuffer
-from agents.run_folder import load_config, opened
+from agents.runs import checkpoint
+from agents.runs.folder import load_config, opened
+from agents.runs.interrupts import caught_signals
+from agents.runs.logger import Logger
 from agents.schedule import Every, Ratio
 from agents.spaces import Spaces
 from envs.batched import BatchedEnv

@@ -9,12 +9,12 @@ from typing import Annotated, Any, cast
 import tyro
 
 import envs as environments
-from agents import checkpoint
 from agents.agent import policies_of
 from agents.config import Config
-from agents.run_folder import load_config
+from agents.map_elites.solutions import Players
+from agents.runs import checkpoint
+from agents.runs.folder import load_config
 from agents.slim import Slim, SlimConfig
-from agents.solutions import Players
 from agents.together import parts_of
 from train import load_agent, make_envs
 from views import archive_page, archives, curves, motions, skill_page, skills

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Generic, TypeVar, Union
 import tyro
 
 from agents.config import Config, flatten
-from agents.registry import ABOUT, preset
-from agents.run_folder import load_config
+from agents.presets import ABOUT
+from agents.registry import preset
+from agents.runs.folder import load_config
 
 A = TypeVar("A")
 

@@ -12,7 +12,7 @@ Environments are divided among them. Whose rows each may learn from, and why:
     SLIM, with phi   its own alone. PPO divides by the density with which the policy acted, which is its own since the
                      last update, so that ratios begin at 1; rows of others have no such density. Not even those of
                      `skills`: its policy acted there, but without noise, by skills that selection chose. phi may see
-                     InfoPower's latent of its rows: `agents/discovery.py` says what that is worth.
+                     InfoPower's latent of its rows: `agents/slim/discovery.py` says what that is worth.
     archives         their own episodes: a solution is judged by what it did.
     read-out         every row: what the world model's features say of states and measures, whoever acted. By it the
                      model may imagine offspring of MAP-Elites: with `imagined`, those that it votes for are played.
@@ -32,15 +32,15 @@ import torch
 from agents.agent import Agent
 from agents.config import Config, option
 from agents.crew import Crew, Member
-from agents.discovery import Places
-from agents.imagined import screened
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.latent_foresight import LatentForesight, LatentForesightConfig
 from agents.map_elites import MapElites
-from agents.pga_map_elites import PGAMapElitesConfig, pga_map_elites
+from agents.map_elites.imagined import screened
+from agents.map_elites.latent_foresight import LatentForesight, LatentForesightConfig
+from agents.map_elites.pga_map_elites import PGAMapElitesConfig, pga_map_elites
+from agents.map_elites.skill_map_elites import LiveSkillsConfig, live_skill_map_elites
 from agents.schedule import Ratio
-from agents.skill_map_elites import LiveSkillsConfig, live_skill_map_elites
 from agents.slim import Slim, SlimConfig
+from agents.slim.discovery import Places
 from agents.spaces import Spaces
 
 SHARING = ("infopower", "map_elites")  # those that may learn from everybody's rows

@@ -6,8 +6,8 @@ import torch
 
 import envs
 from agents.archive import Archive
-from agents.solutions import Perceptrons, Players
-from agents.tessellations import CVT, Grid, Tessellation, k_means_centroids
+from agents.archive.tessellations import CVT, Grid, Tessellation, k_means_centroids
+from agents.map_elites.solutions import Perceptrons, Players
 from envs.batched import BatchedEnv
 from views import archive_page, archives, motions
 

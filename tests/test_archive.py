@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from agents import contest
-from agents.archive import IMPROVED, NEW, REJECTED, Archive
-from agents.elites import copy_rows
-from agents.tessellations import CVT, Grid
+from agents.archive import IMPROVED, NEW, REJECTED, Archive, contest
+from agents.archive.elites import copy_rows
+from agents.archive.tessellations import CVT, Grid
 
 P, DIMS = 5, (3, 2)  # 6 cells of (-1, 2) x (0, 1)
 RANGES = ((-1.0, 2.0), (0.0, 1.0))
@@ -163,7 +162,7 @@ def test_rows_are_copied_in_blocks(block: int, monkeypatch: pytest.MonkeyPatch) 
     )
     target, expected = np.zeros((2, 17, P), np.float32)
     expected[places] = source[rows]
-    monkeypatch.setattr("agents.elites.BLOCK", block)
+    monkeypatch.setattr("agents.archive.elites.BLOCK", block)
     copy_rows(source, rows, target, places)
     assert np.array_equal(target, expected)
 

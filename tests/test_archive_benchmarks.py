@@ -17,10 +17,10 @@ from illumination import Population
 from savings import needed, told
 
 import envs
-from agents.archive_config import ArchiveConfig, make_archive
-from agents.solutions import Perceptrons
+from agents.archive.config import ArchiveConfig, make_archive
+from agents.map_elites.solutions import Perceptrons
+from agents.map_elites.variation import Genetic, VariationConfig
 from agents.spaces import Spaces
-from agents.variation import Genetic, VariationConfig
 
 SPACES, KIND = Spaces({"state": (2,)}, 1, measures=("age",), ranges=(None,)), Perceptrons(2, 1, (5,))
 

@@ -12,7 +12,7 @@ from browser import NONE, Tab, find
 
 import train
 import visualize
-from agents import archive_io, history
+from agents.archive import files, history
 
 SCENE = "--num-envs 3 --time-limit 8 --threads 1 --device cpu --steps 360 --eval-every 0 --eval-episodes 2"
 PACE = "--log-every 48 --checkpoint-every 0 --train-ratio .2"
@@ -48,7 +48,7 @@ def test_a_page_holds_the_archive_and_its_history(runs: tuple[Path, Path], capsy
     page = runs[0] / "archive.html"
     assert f"written: {page}" in capsys.readouterr().out and (runs[0] / "curves.png").exists()
     (shown,) = held(page)["maps"]
-    archive, recorded = archive_io.load(runs[0] / "archive"), history.load(runs[0] / "archive")
+    archive, recorded = files.load(runs[0] / "archive"), history.load(runs[0] / "archive")
     elites = archive.elites()
     assert numbers(shown["points"]["cell"]).tolist() == elites["cell"].tolist()
     assert numbers(shown["points"]["value"]).tolist() == elites["objective"].tolist()
@@ -69,7 +69,7 @@ def test_two_runs_share_a_page(runs: tuple[Path, Path]) -> None:
     maps = held(runs[0] / "archive.html")["maps"]
     assert [each["name"] for each in maps] == ["one", "two"]
     for run, each in zip(runs, maps, strict=True):
-        archive = archive_io.load(run / "archive")
+        archive = files.load(run / "archive")
         assert numbers(each["points"]["value"]).tolist() == archive.elites()["objective"].tolist()
         assert {motion["rows"] for motion in each["motions"]} == {2}
 
@@ -87,7 +87,7 @@ def test_without_a_history_arrivals_tell_it(runs: tuple[Path, Path], tmp_path: P
     (run / "archive" / history.FILE).unlink()
     visualize.main([str(run)])
     (shown,) = held(run / "archive.html")["maps"]
-    archive = archive_io.load(run / "archive")
+    archive = files.load(run / "archive")
     last = numbers(shown["history"][-1]["values"])
     assert shown["history"][-1]["at"] == archive.offered
     np.testing.assert_array_equal(np.where(np.isnan(last), -np.inf, last), archive.objective)

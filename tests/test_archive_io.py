@@ -16,9 +16,8 @@ import ribs.archives
 import safetensors
 import torch
 
-from agents import archive_io
-from agents.archive import Archive
-from agents.tessellations import CVT, Grid, k_means_centroids
+from agents.archive import Archive, files
+from agents.archive.tessellations import CVT, Grid, k_means_centroids
 
 RANGES = ((-1.0, 2.0), (0.1, 0.7))
 P = 11
@@ -49,8 +48,8 @@ def assert_equal(one: Archive, two: Archive) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_is_read_is_what_was_written(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
     archive = make(kind, dtype, extra=EXTRA, outside="clip")
-    archive_io.save(archive, tmp_path / "archive")
-    again = archive_io.load(tmp_path / "archive")
+    files.save(archive, tmp_path / "archive")
+    again = files.load(tmp_path / "archive")
     assert_equal(archive, again)
     rows = torch.randn(5, P), torch.rand(5), torch.rand(5, 2)
     extra = {"emitter": torch.ones(5, dtype=torch.int64), "target": torch.rand(5, 3)}
@@ -77,8 +76,8 @@ def test_a_smaller_archive_leaves_nothing_of_a_larger_one() -> None:
 
 def test_what_lies_in_the_folder(tmp_path: Path) -> None:
     archive = make()
-    archive_io.save(make(seed=3), tmp_path)
-    archive_io.save(archive, tmp_path)
+    files.save(make(seed=3), tmp_path)
+    files.save(archive, tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     about = json.loads((tmp_path / "archive.json").read_text())
     assert names == ["archive.json", about["tensors"]]
@@ -95,7 +94,7 @@ class Crash(BaseException):
 
 
 def crash_at(monkeypatch: pytest.MonkeyPatch, count: int) -> Callable[[], int]:
-    """Let the `count`-th system call of `archive_io.save` be the last; return how many were made."""
+    """Let the `count`-th system call of `files.save` be the last; return how many were made."""
     made = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,16 +116,16 @@ def test_a_crash_between_any_two_steps_leaves_a_whole_archive(tmp_path: Path, mo
     old, new, outcomes = make(seed=1), make(seed=2), []
     for count in range(20):
         folder = tmp_path / str(count)
-        archive_io.save(old, folder)
+        files.save(old, folder)
         with monkeypatch.context() as patch:
             made = crash_at(patch, count)
             with contextlib.suppress(Crash):
-                archive_io.save(new, folder)
+                files.save(new, folder)
             finished = made() <= count
-        found = archive_io.load(folder)
+        found = files.load(folder)
         outcomes.append(found.objective.tolist() == new.objective.tolist())
         assert_equal(found, new if outcomes[-1] else old)
-        archive_io.save(new, folder)  # goes on and cleans up
+        files.save(new, folder)  # goes on and cleans up
         assert len(list(folder.iterdir())) == 2
         if finished:
             break
@@ -137,22 +136,22 @@ def test_a_crash_between_any_two_steps_leaves_a_whole_archive(tmp_path: Path, mo
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.999])
 @pytest.mark.parametrize("suffix", ["json", "safetensors"])
 def test_a_truncated_file_is_named(tmp_path: Path, suffix: str, kept: float) -> None:
-    archive_io.save(make(), tmp_path)
+    files.save(make(), tmp_path)
     (path,) = tmp_path.glob(f"*.{suffix}")
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(ValueError, match=f"{path} is damaged") as caught:
-        archive_io.load(tmp_path)
+        files.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_files_of_two_archives_do_not_mix(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    archive_io.save(make(), one)
-    archive_io.save(make(seed=3), two)
+    files.save(make(), one)
+    files.save(make(seed=3), two)
     (path,), (other,) = one.glob("*.safetensors"), two.glob("*.safetensors")
     path.write_bytes(other.read_bytes())
     with pytest.raises(ValueError, match=f"{path} is damaged, or not of this archive: it has another check sum"):
-        archive_io.load(one)
+        files.load(one)
 
 
 @pytest.mark.parametrize(
@@ -166,40 +165,40 @@ def test_files_of_two_archives_do_not_mix(tmp_path: Path) -> None:
     ],
 )
 def test_a_description_of_another_archive_is_refused(tmp_path: Path, key: str, value: Any, line: str) -> None:
-    archive_io.save(make(), tmp_path)
+    files.save(make(), tmp_path)
     about = json.loads((tmp_path / "archive.json").read_text())
     about["spec"][key] = value
     (tmp_path / "archive.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match=f"{tmp_path} {line}") as caught:
-        archive_io.load(tmp_path)
+        files.load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"there is no {tmp_path}/archive.json"):
-        archive_io.load(tmp_path)
-    archive_io.save(make(), tmp_path)
+        files.load(tmp_path)
+    files.save(make(), tmp_path)
     (path,) = tmp_path.glob("*.safetensors")
     path.unlink()
     with pytest.raises(FileNotFoundError, match=f"there is no {path}"):
-        archive_io.load(tmp_path)
+        files.load(tmp_path)
     (tmp_path / "archive.json").write_text('{"format": 2, "tensors": "", "sha256": "", "spec": {}}')
     with pytest.raises(ValueError, match=r"archive\.json has format 2; this version reads 1"):
-        archive_io.load(tmp_path)
+        files.load(tmp_path)
     (tmp_path / "archive.json").write_text("[]")
     with pytest.raises(ValueError, match=r"archive\.json is damaged"):
-        archive_io.load(tmp_path)
+        files.load(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "archive").write_text("in the way")
     with pytest.raises(OSError, match=f"cannot write the archive {tmp_path}/archive: File exists"):
-        archive_io.save(make(), tmp_path / "archive")
+        files.save(make(), tmp_path / "archive")
 
 
 def as_ribs(archive: Archive) -> Any:
     """Put the elites into pyribs' archive of the same kind."""
-    data, cut = archive_io.to_numpy(archive), archive.tessellation
+    data, cut = files.to_numpy(archive), archive.tessellation
     options = {"solution_dim": P, "ranges": RANGES, "dtype": data["objective"].dtype}
     if isinstance(cut, Grid):
         theirs: Any = ribs.archives.GridArchive(dims=cut.dims, **options)
@@ -214,7 +213,7 @@ def as_ribs(archive: Archive) -> Any:
 def test_pyribs_says_the_same(kind: str, dtype: torch.dtype) -> None:
     archive = make(kind, dtype)
     theirs = as_ribs(archive)
-    frame, expected = archive_io.to_pandas(archive), theirs.data(return_type="pandas").sort_values("index")
+    frame, expected = files.to_pandas(archive), theirs.data(return_type="pandas").sort_values("index")
     for column in expected.columns:
         assert frame[column].dtype == expected[column].dtype
         assert frame[column].tolist() == expected[column].tolist()
@@ -225,7 +224,7 @@ def test_pyribs_says_the_same(kind: str, dtype: torch.dtype) -> None:
     wrapped = ribs.archives.ArchiveDataFrame(frame)
     assert np.array_equal(wrapped.get_field("measures"), archive.elites()["measures"].numpy())
     assert [elite["solution"].shape for elite in wrapped.iterelites()] == [(P,)] * len(frame)
-    assert not [column for column in archive_io.to_pandas(archive, solutions=False) if column.startswith("solution")]
+    assert not [column for column in files.to_pandas(archive, solutions=False) if column.startswith("solution")]
 
 
 @pytest.mark.parametrize("layout", ["dict", "pandas", "csv"])
@@ -238,30 +237,30 @@ def test_what_pyribs_found_comes_back(tmp_path: Path, kind: str, layout: str) ->
     if layout == "csv":
         data.to_csv(tmp_path / "archive.csv")
         data = pandas.read_csv(tmp_path / "archive.csv")
-    ours, found = archive_io.from_ribs(data, archive.tessellation), theirs.data()
+    ours, found = files.from_ribs(data, archive.tessellation), theirs.data()
     order, elites = np.argsort(found["index"]), ours.elites()
     assert elites["cell"].tolist() == found["index"][order].tolist()
     for name in ("solution", "objective", "measures"):
         assert np.array_equal(elites[name].numpy(), found[name][order])
     with pytest.raises(ValueError, match=f"of {len(order)} elites do not lie where `index` says"):
-        archive_io.from_ribs(data, archive.tessellation, outside="reject")
+        files.from_ribs(data, archive.tessellation, outside="reject")
 
 
 def test_what_does_not_fit_pyribs_is_named() -> None:
-    data = archive_io.to_numpy(make())
+    data = files.to_numpy(make())
     with pytest.raises(ValueError, match=r"of \d+ elites do not lie where `index` says: pyribs had other dims"):
-        archive_io.from_ribs(data, Grid((7, 5), RANGES))
+        files.from_ribs(data, Grid((7, 5), RANGES))
     with pytest.raises(ValueError, match="1 of 3 elites do not lie where"):  # two of them for one cell
-        archive_io.from_ribs({name: value[[0, 1, 1]] for name, value in data.items()}, Grid((5, 7), RANGES))
+        files.from_ribs({name: value[[0, 1, 1]] for name, value in data.items()}, Grid((5, 7), RANGES))
     with pytest.raises(ValueError, match="elites have no field 'index'"):
-        archive_io.from_ribs({name: value for name, value in data.items() if name != "index"}, Grid((5, 7), RANGES))
+        files.from_ribs({name: value for name, value in data.items() if name != "index"}, Grid((5, 7), RANGES))
     with pytest.raises(ValueError, match=r"field 'target' has rows of shape \(2, 3\), which a data frame cannot hold"):
-        archive_io.to_pandas(Archive(Grid((5, 7), RANGES), P, {"target": ((2, 3), torch.float32)}))
+        files.to_pandas(Archive(Grid((5, 7), RANGES), P, {"target": ((2, 3), torch.float32)}))
 
 
 def test_pandas_is_needed_for_data_frames_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    io = importlib.reload(archive_io)
+    io = importlib.reload(files)
     assert len(io.to_numpy(make())["index"]) > 0
     with pytest.raises(ImportError, match="pandas"):
         io.to_pandas(make())

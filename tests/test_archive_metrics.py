@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from agents.archive import Archive
-from agents.archive_metrics import paper_metrics
-from agents.tessellations import Grid
+from agents.archive.metrics import paper_metrics
+from agents.archive.tessellations import Grid
 
 
 def archive_of(objectives: list[float], low: float = 0.0) -> Archive:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents import checkpoint
+from agents.runs import checkpoint
 
 
 def files(value: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import envs
 import train
 from agents.config import flatten
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

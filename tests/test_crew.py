@@ -12,8 +12,8 @@ from agents.crew import Crew, Member, updated
 from agents.generators import seed_generators
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.replay import ReplayBuffer
-from agents.sb3_ppo import SB3PPO, SB3PPOConfig
-from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.sb3.ppo import SB3PPO, SB3PPOConfig
+from agents.sb3.sac import SB3SAC, SB3SACConfig
 from agents.schedule import Ratio
 from agents.spaces import Spaces
 from world_models.infopower import InfoPowerModelConfig

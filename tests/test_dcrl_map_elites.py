@@ -7,15 +7,15 @@ import torch
 from scripted import LENGTHS, Scripted
 from tensordict import TensorDict
 
-from agents.archive_config import ArchiveConfig
-from agents.dcrl_map_elites import Conditioned, DCRLMapElitesConfig, Shown, dcrl_map_elites, specialized
+from agents.archive.config import ArchiveConfig
 from agents.map_elites import MapElites
-from agents.policy_gradient import Ascent
+from agents.map_elites.dcrl_map_elites import Conditioned, DCRLMapElitesConfig, Shown, dcrl_map_elites, specialized
+from agents.map_elites.policy_gradient import Ascent
+from agents.map_elites.solutions import Perceptrons
+from agents.map_elites.td3 import TD3Config
+from agents.map_elites.variation import VariationConfig
 from agents.replay import ReplayBuffer
-from agents.solutions import Perceptrons
 from agents.spaces import Spaces
-from agents.td3 import TD3Config
-from agents.variation import VariationConfig
 
 SPACES = Spaces({"state": (2,)}, 1, 3, 5, ("age",), (None,))
 ARCHIVE = ArchiveConfig(grid=(7,), ranges=((0.0, 8.0),))

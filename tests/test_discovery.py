@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from agents.discovery import Constrained, Discovery, DiscoveryConfig
-from agents.skill_priors import drawn_skills, even_skills
+from agents.slim.discovery import Constrained, Discovery, DiscoveryConfig
+from agents.slim.priors import drawn_skills, even_skills
 
 CONFIG = DiscoveryConfig(hidden=19, steps=60, batch=67, lr=5e-3)
 

@@ -9,10 +9,10 @@ from scripted import Scripted
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents import outcomes
-from agents.emitters import Emitted, Emitter, Emitters
-from agents.solutions import Perceptrons
-from agents.variation import iso_line
+from agents.map_elites import outcomes
+from agents.map_elites.emitters import Emitted, Emitter, Emitters
+from agents.map_elites.solutions import Perceptrons
+from agents.map_elites.variation import iso_line
 
 
 def generator() -> torch.Generator:

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents import history
-from agents.archive import Archive
-from agents.history import History
-from agents.tessellations import Grid
+from agents.archive import Archive, history
+from agents.archive.history import History
+from agents.archive.tessellations import Grid
 
 CELLS = 13
 

@@ -6,14 +6,14 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from agents.archive import Archive
-from agents.emitters import Emitted, Emitter, Emitters
-from agents.foresight import EnsembleForesight
-from agents.imagined import Screening, elected, imagine, votes
+from agents.archive.tessellations import Grid
+from agents.map_elites.emitters import Emitted, Emitter, Emitters
+from agents.map_elites.foresight import EnsembleForesight
+from agents.map_elites.imagined import Screening, elected, imagine, votes
+from agents.map_elites.solutions import Perceptrons
+from agents.map_elites.starts import STARTS
 from agents.replay import ReplayBuffer
-from agents.solutions import Perceptrons
 from agents.spaces import Spaces
-from agents.starts import STARTS
-from agents.tessellations import Grid
 from world_models.ensemble import EnsembleConfig
 
 CPU = torch.device("cpu")

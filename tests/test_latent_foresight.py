@@ -4,7 +4,7 @@ import torch
 from tensordict import TensorDict
 
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.latent_foresight import LatentForesight, LatentForesightConfig
+from agents.map_elites.latent_foresight import LatentForesight, LatentForesightConfig
 from agents.normalize import RunningMoments
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces

@@ -10,7 +10,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensordict import TensorDict
 
-from agents.logger import Logger
+from agents.runs.logger import Logger
 
 N = 3
 

@@ -11,11 +11,11 @@ from tiny import differing, metrics
 
 import evaluate
 import train
-from agents import archive_io, history
-from agents.archive_config import ArchiveConfig
+from agents.archive import files, history
+from agents.archive.config import ArchiveConfig
 from agents.map_elites import MapElites, MapElitesConfig, map_elites
+from agents.map_elites.variation import VariationConfig
 from agents.spaces import Spaces
-from agents.variation import VariationConfig
 
 SCENE = "--num-envs 3 --time-limit 7 --eval-episodes 2 --eval-every 84 --log-every 42 --checkpoint-every 84 --threads 1"
 ARCHIVE = "--agent.archive.grid 5 3 --agent.hidden 7 5 --agent.variation.initial 5 --agent.archive.history-every 2"
@@ -140,7 +140,7 @@ def test_a_run_has_its_archive_and_history_on_disk(whole: tuple[str, Path]) -> N
     config = train.load_config(run)
     agent, _ = train.load_agent(run, config, train.make_envs(config))
     assert isinstance(agent, MapElites)
-    archive, frames = archive_io.load(run / "archive"), history.load(run / "archive")
+    archive, frames = files.load(run / "archive"), history.load(run / "archive")
     elites = archive.elites()
     assert len(elites) > 1 and elites["solution"].shape[1] == agent.kind.solution_dim
     kept = agent.archive.elites()

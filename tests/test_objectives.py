@@ -10,7 +10,7 @@ import torch
 from tensordict import TensorDict
 
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.presets import IMAGINATION
+from agents.presets.infopower import IMAGINATION
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
 from world_models.c_dreamer import CDreamerModelConfig

@@ -12,7 +12,7 @@ import torch
 from browser import NONE, Tab, find
 
 import envs
-from agents.tessellations import CVT, Grid, Tessellation
+from agents.archive.tessellations import CVT, Grid, Tessellation
 from envs import tasks
 from views import kinematics
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agents.archive import NEW, REJECTED, Archive
-from agents.archive_metrics import corrected
-from agents.tessellations import Grid
+from agents.archive.metrics import corrected
+from agents.archive.tessellations import Grid
 
 F64 = torch.float64
 

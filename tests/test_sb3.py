@@ -16,9 +16,9 @@ import envs
 import envs.sb3
 from agents.evaluation import evaluate
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.predict import Predictor
-from agents.sb3_ppo import SB3PPO, SB3PPOConfig
-from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.sb3.ppo import SB3PPO, SB3PPOConfig
+from agents.sb3.predict import Predictor
+from agents.sb3.sac import SB3SAC, SB3SACConfig
 from agents.spaces import Spaces
 from envs.gym import VectorEnv, make_torch
 from world_models.infopower import InfoPowerModelConfig

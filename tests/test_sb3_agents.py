@@ -20,8 +20,8 @@ import envs.sb3
 import train
 from agents.evaluation import RandomPolicy, evaluate
 from agents.replay import ReplayBuffer
-from agents.sb3_ppo import SB3PPO, SB3PPOConfig
-from agents.sb3_sac import SB3SAC, SB3SACConfig
+from agents.sb3.ppo import SB3PPO, SB3PPOConfig
+from agents.sb3.sac import SB3SAC, SB3SACConfig
 from agents.spaces import Spaces
 from envs.gym import VectorEnv, make_torch
 

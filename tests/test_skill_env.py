@@ -10,7 +10,7 @@ from torch import Tensor
 
 import envs
 import envs.sb3
-from agents.skill_env import SkillEnv, direction
+from agents.skills.env import SkillEnv, direction
 from envs.goals import GoalEnv
 
 

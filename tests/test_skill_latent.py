@@ -13,18 +13,17 @@ from test_slim import CONFIG, SPACES, play
 from tiny import together
 
 import train
-from agents import skills
 from agents.config import Config
 from agents.crew import Crew
-from agents.discovery import Places
 from agents.infopower import InfoPower
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
-from agents.skill_metrics import Held
-from agents.skill_metrics import play as episodes
-from agents.skill_priors import even_skills
 from agents.skills import SkillLibrary
 from agents.slim import Slim
+from agents.slim.discovery import Places
+from agents.slim.metrics import Held
+from agents.slim.metrics import play as episodes
+from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views.skills import draw_codes
 
@@ -121,7 +120,7 @@ def test_a_picture_shows_phi_and_a_library_does_without_it(
     assert axis.lines[0].get_xydata().tolist() == codes[0].tolist()
     plt.close(figure)
     for name, value in {"TRIED": 9, "LEARNING": 3}.items():
-        monkeypatch.setattr(skills, name, value)
+        monkeypatch.setattr(f"agents.skills.library.{name}", value)
     SkillLibrary.of(agent, config, 0, envs, resets=2).save(tmp_path)
     library = SkillLibrary.load(tmp_path)
     timestep = envs.reset()

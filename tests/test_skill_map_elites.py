@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 import train
 import visualize
-from agents import archive_io
-from agents.run_folder import load_config
-from agents.skill_model import SkillModel
-from agents.skill_solutions import SkillSequences
-from agents.skill_table import SkillTable
+from agents.archive import files
+from agents.map_elites.skill_solutions import SkillSequences
+from agents.runs.folder import load_config
 from agents.skills import Origin, SkillLibrary, Skills
+from agents.skills.model import SkillModel
+from agents.skills.table import SkillTable
 from agents.slim import SlimConfig
 
 SCENE = "--num-envs 3 --time-limit 14 --eval-episodes 2 --eval-every 0 --log-every 42 --checkpoint-every 84 --threads 1"
@@ -80,7 +80,7 @@ def answers(run: Path) -> Tensor:
     """Return how a run's elites answer one observation after 3 of an episode's 7 actions, by their second skills."""
     config = load_config(run)
     agent = train.load_agent(run, config, train.make_envs(config))[0]
-    solutions = archive_io.load(run / "archive").elites()["solution"]
+    solutions = files.load(run / "archive").elites()["solution"]
     observation = torch.linspace(-0.2, 0.3, 4).expand(len(solutions), -1)
     age = torch.full((len(solutions),), 3)
     return agent.kind.act(solutions, observation, age)  # type: ignore[attr-defined]
@@ -88,7 +88,7 @@ def answers(run: Path) -> Tensor:
 
 def test_an_archive_of_skills_is_drawn(runs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     run, skills = runs
-    elites = archive_io.load(run / "archive").elites()
+    elites = files.load(run / "archive").elites()
     assert len(elites) > 3 and elites["solution"].shape[1] == 3 * 2
     assert elites["evaluations"].max() > 1
     observation, second = torch.linspace(-0.2, 0.3, 4).expand(len(elites), -1), elites["solution"][:, 2:4]

@@ -10,9 +10,9 @@ from tensordict import TensorDict
 
 import train
 import visualize
-from agents import skill_metrics
-from agents.rewards import REWARDS
-from agents.skill_metrics import Aimed, Held, play
+from agents.slim import metrics
+from agents.slim.metrics import Aimed, Held, play
+from agents.slim.rewards import REWARDS
 
 DIRECTIONS = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
 
@@ -48,7 +48,7 @@ class Straight:
 
 def test_a_skill_is_played_until_its_episode_ends() -> None:
     state = torch.get_rng_state()
-    moved = skill_metrics.displacement(play(Held(Straight(), DIRECTIONS), Plane()))  # (N, T + 1, K)
+    moved = metrics.displacement(play(Held(Straight(), DIRECTIONS), Plane()))  # (N, T + 1, K)
     assert moved[0].tolist() == [[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]]
     assert moved[1].tolist() == [[0, 0], [0, 1], [0, 2], [0, 2], [0, 2]]
     assert moved[2, -1].tolist() == [-4, 0]
@@ -58,7 +58,7 @@ def test_a_skill_is_played_until_its_episode_ends() -> None:
 def test_measures_by_hand() -> None:
     """Along x, 0 to 4 in bins of 2 lies in bins 0, 0, 1, 2, 2, and mirrored; along y, 0 to 2 lies in 0, 0, 1."""
     rows = play(Held(Straight(), DIRECTIONS), Plane())
-    found = skill_metrics.measured([rows, rows], 2.0)
+    found = metrics.measured([rows, rows], 2.0)
     assert found["coverage"] == 6
     assert (
         found["reached"] == pytest.approx((4 + 2 + 4) / 3) and 2 <= found["reached_low"] <= found["reached_high"] <= 4
@@ -70,24 +70,24 @@ def test_measures_by_hand() -> None:
 def test_what_fell_from_the_table_counts_where_it_last_lay() -> None:
     values = {"position": torch.tensor([[[1.0], [2], [9], [3]], [[1], [4], [5], [7]], [[0], [-6], [-5], [-4]]])}
     values["off_table"] = torch.tensor([[0.0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1]])
-    moved = skill_metrics.displacement(TensorDict(values, batch_size=[3, 4]))  # type: ignore[arg-type]
+    moved = metrics.displacement(TensorDict(values, batch_size=[3, 4]))  # type: ignore[arg-type]
     assert moved.squeeze(-1).tolist() == [[0, 1, 1, 1], [0, 3, 4, 6], [0, 0, 0, 0]]
 
 
 def test_skills_lead_to_goals() -> None:
     goals = torch.tensor([[3.0, 5], [0, 7], [-1, 2]])
     assert play(Aimed(Straight(), goals), Plane())["position"][:, -1].tolist() == [[3, 5], [0, 2], [-1, 2]]
-    found = skill_metrics.missed(Straight(), Plane(), goals)
+    found = metrics.missed(Straight(), Plane(), goals)
     assert found == {"goal/start": 3, "goal/end": pytest.approx(5 / 3)}
 
 
 def test_grasps_and_violations_by_hand() -> None:
     """Of three skills one grasps in both episodes and one in one; of two steps in three episodes four are wrong."""
-    assert skill_metrics.consistency(torch.tensor([[True, True, False], [True, False, False]])) == pytest.approx(1 / 3)
+    assert metrics.consistency(torch.tensor([[True, True, False], [True, False, False]])) == pytest.approx(1 / 3)
     wrong = torch.tensor([[0.0, 1, 1], [0, 1, 0], [1, 0, 1]])  # where an episode begins is no step
     values = {"position": torch.randn(3, 3, 3), "grasped": torch.eye(3), "violation": wrong}
     rows = TensorDict(values, batch_size=[3, 3])  # type: ignore[arg-type]
-    found = skill_metrics.measured([rows, rows], 0.1)
+    found = metrics.measured([rows, rows], 0.1)
     assert found["grasps"] == found["consistency"] == 1 and found["violations"] == pytest.approx(4 / 6)
     assert found["coverage_xy"] <= found["coverage"]
 

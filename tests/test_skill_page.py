@@ -10,10 +10,10 @@ import torch
 from browser import NONE, Tab, find
 
 import train
-from agents.registry import AGENTS
-from agents.skill_metrics import Held, displacement, play
-from agents.skill_priors import even_skills
+from agents.presets import AGENTS
 from agents.slim import Slim
+from agents.slim.metrics import Held, displacement, play
+from agents.slim.priors import even_skills
 from views import archive_page, skill_page
 
 SKILLS = 11

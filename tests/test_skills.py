@@ -13,19 +13,19 @@ from torch import Tensor
 import envs
 import evaluate
 import train
-from agents import skill_table, skills
-from agents.run_folder import load_config
-from agents.skill_goals import ToGoal, Waypoints
-from agents.skill_planning import PlanConfig, Planner, weights
-from agents.skill_table import SkillTable
-from agents.skills import SkillLibrary
+from agents.runs.folder import load_config
+from agents.skills import HOLD, SkillLibrary
+from agents.skills.goals import ToGoal, Waypoints
+from agents.skills.planning import PlanConfig, Planner, weights
+from agents.skills.table import SkillTable, measure
+from agents.slim.priors import even_skills
 
 ROOT = Path(__file__).parent.parent
 K, RESETS = 7, 3
 ELSEWHERE = """
 import sys, torch, envs
-from agents.skills import SkillLibrary
-from agents.skill_table import measure
+from agents.skills import HOLD, SkillLibrary
+from agents.skills.table import measure
 library = SkillLibrary.load(sys.argv[1])
 env = envs.make("point_mass_easy", 21, signals=True, time_limit=20, action_repeat=2, threads=1, seed=1000)
 rerun = measure(library.table.skill, library.act, env, 3).mean[:, :2]  # (7, 2) displacements
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train.main(["slim-small", "--run", str(run), *options.split(), *nets.split(), *common.split()])
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"SKILLS": K, "RESETS": RESETS, "TRIED": 9, "LEARNING": 3}.items():
-            patch.setattr(skills, name, value)
+            patch.setattr(f"agents.skills.library.{name}", value)
         evaluate.main([str(run), "--library"])
     return run
 
@@ -67,7 +67,7 @@ def test_it_acts_as_the_agent_that_it_was_made_of(run: Path, library: SkillLibra
     out, _ = agent.act(timestep, carry, explore=False)
     torch.testing.assert_close(library.act(timestep["state"], out["skill"]), out["action"])
     assert library.origin.step == step == 400
-    assert torch.equal(library.table.skill, skills.even_skills(torch.arange(K), 2))
+    assert torch.equal(library.table.skill, even_skills(torch.arange(K), 2))
     place, goal = torch.randn(2, 3, 2)
     torch.testing.assert_close(library.skills.phi.toward(place, goal), agent.discovery.objective.toward(place, goal))  # type: ignore[attr-defined]
 
@@ -110,7 +110,7 @@ def test_descriptors_by_hand() -> None:
             self.x, self.age = self.x + action, self.age + 1
             return self.timestep(self.age)
 
-    table = skill_table.measure(torch.tensor([[1.0], [-2.0]]), lambda state, skill: skill, Line(), 2)
+    table = measure(torch.tensor([[1.0], [-2.0]]), lambda state, skill: skill, Line(), 2)
     assert table.names == ("displacement_0", "path", "half")
     assert table.mean.tolist() == [[2, 2, (1 + 6) / 2], [-4, 4, (-2 + 3) / 2]]
     torch.testing.assert_close(table.std, torch.tensor([[0.0, 0.0, 5 / 2**0.5]] * 2))
@@ -202,7 +202,7 @@ def test_its_policies_and_environments_run(library: SkillLibrary) -> None:
     held = library.as_env(env, 4)
     held.reset()
     assert [bool(held.step(torch.ones(3, 2))["is_last"].all()) for _ in range(4)] == [False, False, True, False]
-    assert set(library.errors) == {"error", "motion"} and library.model.hold == skills.HOLD
+    assert set(library.errors) == {"error", "motion"} and library.model.hold == HOLD
 
 
 def test_what_does_not_fit_is_refused_in_one_line(run: Path, library: SkillLibrary, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from tiny import differing, metrics
 
 import train
 from agents import ppo
-from agents.discovery import DiscoveryConfig
 from agents.replay import ReplayBuffer
-from agents.skill_priors import even_skills
 from agents.slim import Slim, SlimConfig
+from agents.slim.discovery import DiscoveryConfig
+from agents.slim.priors import even_skills
 from agents.spaces import Spaces
 
 N, A, OBS, Z = 3, 2, 5, 2

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from agents.evaluation import evaluate
-from agents.solutions import Perceptrons, Players
+from agents.map_elites.solutions import Perceptrons, Players
 
 
 def network(perceptrons: Perceptrons) -> nn.Sequential:

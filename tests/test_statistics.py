@@ -6,7 +6,7 @@ import torch
 from scipy.stats import bootstrap, mannwhitneyu, trim_mean
 from torch import Tensor
 
-from agents.statistics import band, bootstrap_interval, improvement, interquartile_mean, mean, profile, resample
+from agents.runs.statistics import band, bootstrap_interval, improvement, interquartile_mean, mean, profile, resample
 
 
 def scores(runs: int, seed: int) -> Tensor:

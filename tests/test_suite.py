@@ -14,7 +14,7 @@ from tiny import arguments
 
 import evaluate
 import train
-from agents.suite import plan
+from agents.runs.suite import plan
 from envs import suites
 from envs.distractions import DISTRACTIONS, WINDOWS
 

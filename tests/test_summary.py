@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from agents import results
-from agents.summary import DISTRACTED, Played, improvements, profiles, strata, sum_up, summaries, summarize
+from agents.runs import results
+from agents.runs.summary import DISTRACTED, Played, improvements, profiles, strata, sum_up, summaries, summarize
 
 PLAIN, FIRST, SECOND = ("clean", "held_out"), ("L1", "held_out"), ("L2", "held_out")
 SEEN = (("L1", "train"), ("L2", "train"))

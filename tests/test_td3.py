@@ -10,10 +10,10 @@ from test_solutions import network
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from agents.policy_gradient import Ascent, Climb, ascend
+from agents.map_elites.policy_gradient import Ascent, Climb, ascend
+from agents.map_elites.solutions import Perceptrons
+from agents.map_elites.td3 import TD3, TD3Config, Transitions, transitions
 from agents.replay import ReplayBuffer
-from agents.solutions import Perceptrons
-from agents.td3 import TD3, TD3Config, Transitions, transitions
 
 CONFIG = TD3Config(hidden=(13, 7), batch=11, noise=0.0, delay=2, tau=0.25, discount=0.9)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.tessellations import CVT, Grid, from_spec, k_means_centroids, nearest
+from agents.archive.tessellations import CVT, Grid, from_spec, k_means_centroids, nearest
 
 
 def test_a_grid_of_two_by_three() -> None:
@@ -57,7 +57,7 @@ def test_a_row_has_its_cell_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> N
     points[:20] = (centroids[:20] + centroids[1:21]) / 2
     whole = nearest(points, centroids)
     assert torch.equal(torch.cat([nearest(row, centroids) for row in points.split(1)]), whole)
-    monkeypatch.setattr("agents.tessellations.CHUNK", 100)
+    monkeypatch.setattr("agents.archive.tessellations.CHUNK", 100)
     assert torch.equal(nearest(points, centroids), whole)
 
 

@@ -23,7 +23,7 @@ import visualize
 from agents.crew import Crew
 from agents.infopower import InfoPower
 from agents.map_elites import MapElites
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 from agents.slim import Slim
 from agents.together import TogetherConfig, divided, parts_of
 from views import curves

@@ -12,7 +12,7 @@ from typing import Any
 
 import mujoco
 
-from agents.tensor_folder import replace
+from agents.runs.tensor_folder import replace
 from views import kinematics
 
 PARTS = (  # scripts, in the order in which they are put together

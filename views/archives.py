@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import archive_io, history
-from agents.archive import Archive
-from agents.archive_io import DESCRIPTION
+from agents.archive import Archive, files, history
+from agents.archive.files import DESCRIPTION
 from agents.map_elites import FOLDER
-from agents.tensor_folder import DAMAGE, one_line
+from agents.runs.tensor_folder import DAMAGE, one_line
 from views.blocks import array
 from views.curves import Curve
 from views.motions import Motion
@@ -89,7 +88,7 @@ def load(run: Path, measures: Sequence[str], rows: Sequence[dict[str, float]], n
     Raises FileNotFoundError or ValueError, in one line, for what is missing or damaged, and for an empty archive.
     """
     folder = run / FOLDER
-    archive = archive_io.load(folder)
+    archive = files.load(folder)
     if not archive.occupied.any():
         raise ValueError(f"the archive {folder} holds no elite yet")
     if len(measures) != archive.measure_dim:

@@ -7,9 +7,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents.skill_metrics import Held
-from agents.skill_priors import even_skills
 from agents.slim import Slim
+from agents.slim.metrics import Held
+from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views import motions
 from views.blocks import array

@@ -20,11 +20,10 @@ from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents import skill_metrics
 from agents.evaluation import RandomPolicy
-from agents.skill_metrics import BIN, Held, displacement, measured, missed, play
-from agents.skill_priors import even_skills
-from agents.slim import Slim
+from agents.slim import Slim, metrics
+from agents.slim.metrics import BIN, Held, displacement, measured, missed, play
+from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views.curves import Run
 
@@ -107,7 +106,7 @@ def draw_codes(axis: Axes, agent: Slim, skills: Tensor, rows: TensorDict) -> Non
 def draw_bins(axis: Axes, paths: Tensor, size: float) -> None:
     """Draw by how many skills each bin of the displacement's first two axes was entered."""
     plane = torch.nn.functional.pad(paths, (0, max(0, 2 - paths.shape[-1])))[..., :2].cpu()
-    entered = torch.cat([skill_metrics.bins(path.unsqueeze(0), size) for path in plane])  # (entries, 2)
+    entered = torch.cat([metrics.bins(path.unsqueeze(0), size) for path in plane])  # (entries, 2)
     most = int(entered.abs().max()) + 1
     counts = torch.zeros(2 * most + 1, 2 * most + 1)
     counts.index_put_((entered[:, 1] + most, entered[:, 0] + most), torch.ones(len(entered)), accumulate=True)

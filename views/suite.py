@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MultipleLocator
 
-from agents.archive_io import replace
-from agents.summary import SCALE
+from agents.archive.files import replace
+from agents.runs.summary import SCALE
 from views.curves import save
 from views.tables import improvement_table, markdown_table, together
 

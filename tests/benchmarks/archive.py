@@ -26,8 +26,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from agents.archive import Archive
+from agents.archive.tessellations import CVT, Grid, k_means_centroids
 from agents.replay import available_memory, gigabytes
-from agents.tessellations import CVT, Grid, k_means_centroids
 
 SIZES, BATCHES = (10, 1000, 20_000, 71_000), (256, 1024, 4096)
 CELLS, RANGES = 1024, ((0.0, 1.0), (0.0, 1.0))

@@ -17,7 +17,7 @@ from training import train_missing
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents.statistics import bootstrap_interval
+from agents.runs.statistics import bootstrap_interval
 from views.curves import read_rows
 
 CONDITIONS = {

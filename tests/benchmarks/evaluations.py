@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agents.config import Config
 from agents.generators import seed_generators
 from agents.map_elites import MapElites
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
 from agents.schedule import Ratio
 from train import find_device, make_agent, make_envs

@@ -28,18 +28,17 @@ from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents import outcomes
-from agents.archive_metrics import paper_figures
+from agents.archive.metrics import paper_figures
 from agents.config import Config
-from agents.emitters import Emitted, Emitter, Emitters
 from agents.generators import seed_generators
-from agents.map_elites import MapElites
-from agents.reevaluation import reported
-from agents.registry import AGENTS
+from agents.map_elites import MapElites, outcomes
+from agents.map_elites.emitters import Emitted, Emitter, Emitters
+from agents.map_elites.reevaluation import reported
+from agents.map_elites.solutions import Kind
+from agents.map_elites.variation import Genetic, iso_line
+from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
-from agents.solutions import Kind
-from agents.statistics import bootstrap_interval
-from agents.variation import Genetic, iso_line
+from agents.runs.statistics import bootstrap_interval
 from envs.batched import BatchedEnv
 from train import make_agent, make_envs
 from views.curves import save

@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents.run_folder import load_config
+from agents.runs.folder import load_config
 from views.curves import Curve, Run, load_run
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

@@ -29,17 +29,17 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import train
-from agents.archive_config import ArchiveConfig
-from agents.archive_metrics import corrected
-from agents.archive_presets import PUSHED
+from agents.archive.config import ArchiveConfig
+from agents.archive.metrics import corrected
 from agents.config import Config
 from agents.map_elites import MapElites, MapElitesConfig
-from agents.outcomes import play
-from agents.registry import AGENTS
-from agents.skill_map_elites import SkillMapElitesConfig
+from agents.map_elites.outcomes import play
+from agents.map_elites.skill_map_elites import SkillMapElitesConfig
+from agents.map_elites.variation import VariationConfig
+from agents.presets import AGENTS
+from agents.presets.map_elites import PUSHED
+from agents.runs.statistics import bootstrap_interval
 from agents.skills import SkillLibrary
-from agents.statistics import bootstrap_interval
-from agents.variation import VariationConfig
 from envs.batched import BatchedEnv
 
 STARTS, ENVS = 4, 64

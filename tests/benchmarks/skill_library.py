@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import envs
 from agents.evaluation import RandomPolicy
-from agents.skill_goals import Waypoints
 from agents.skills import HOLD, SkillLibrary
+from agents.skills.goals import Waypoints
 from envs.goals import GoalEnv
 from envs.sb3 import vec_env_of
 

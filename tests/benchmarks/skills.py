@@ -21,10 +21,10 @@ from training import train_missing
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from agents.evaluation import RandomPolicy
-from agents.run_folder import load_config
-from agents.skill_metrics import displacement, measured, play
-from agents.skill_priors import even_skills
+from agents.runs.folder import load_config
 from agents.slim import Slim
+from agents.slim.metrics import displacement, measured, play
+from agents.slim.priors import even_skills
 from train import load_agent, make_envs
 from views import skills as page
 from views.curves import save

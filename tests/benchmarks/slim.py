@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import envs
 from agents.replay import ReplayBuffer
-from agents.skill_priors import drawn_skills
 from agents.slim import Slim, SlimConfig
+from agents.slim.priors import drawn_skills
 from agents.spaces import Spaces
 
 REWARDS = {"panda_tabletop": ("reach", "discovery", "safety")}

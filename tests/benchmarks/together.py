@@ -21,9 +21,9 @@ from agents.agent import Policy, policies_of
 from agents.config import option
 from agents.evaluation import evaluate
 from agents.infopower import InfoPower
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
-from agents.run_folder import load_config
+from agents.runs.folder import load_config
 from envs.batched import BatchedEnv
 from train import load_agent, make_envs
 from views.curves import read_rows

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents import checkpoint
-from agents.run_folder import load_config
+from agents.runs import checkpoint
+from agents.runs.folder import load_config
 
 ROOT = Path(__file__).parents[2]
 

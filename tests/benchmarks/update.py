@@ -15,7 +15,7 @@ from tensordict import TensorDict
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from agents.infopower import InfoPower, InfoPowerConfig
-from agents.registry import AGENTS
+from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
 from world_models.slices import shift, slice_resets

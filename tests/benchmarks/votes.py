@@ -19,11 +19,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from agents.agent import policies_of
-from agents.imagined import Screening, elected
 from agents.map_elites import MapElites
-from agents.outcomes import play
-from agents.run_folder import load_config
-from agents.statistics import bootstrap_interval, improvement
+from agents.map_elites.imagined import Screening, elected
+from agents.map_elites.outcomes import play
+from agents.runs.folder import load_config
+from agents.runs.statistics import bootstrap_interval, improvement
 from train import load_agent, make_envs
 
 COLUMNS = (

@@ -1,0 +1,62 @@
+"""What evaluations of a run found, kept in its folder: `evaluation.json`, a list of conditions.
+
+Conditions that belong to a suite say which, as `suite` and `condition`; others are of the last plain evaluation.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.archive.files import replace
+
+FILE = "evaluation.json"
+IDENTITY = ("suite", "condition", "videos", "policy")  # what a condition of a suite takes the place of
+
+Result = dict[str, Any]
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the folder, if it is a run, or all runs in it; raise FileNotFoundError if there is none."""
+    if (folder / "config.json").exists():
+        return [folder]
+    found = sorted(path.parent for path in folder.rglob("config.json")) if folder.is_dir() else []
+    if not found:
+        raise FileNotFoundError(f"there is no run in {folder}: neither it nor a folder in it has a config.json")
+    return found
+
+
+def read(run: Path) -> list[Result]:
+    """Return all conditions that were evaluated; raise ValueError for a damaged file."""
+    path = run / FILE
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged at line {error.lineno}: {error.msg}") from error
+
+
+def keep(run: Path, results: Sequence[Result]) -> Path:
+    """Put a plain evaluation in the place of the last one; those of suites stay. Return the file."""
+    return write(run, [*results, *(old for old in read(run) if "suite" in old)])
+
+
+def keep_of_suite(run: Path, result: Result) -> Path:
+    """Put a condition of a suite in the place of an earlier one; all others stay. Return the file."""
+    others = [old for old in read(run) if any(old.get(name) != result[name] for name in IDENTITY)]
+    return write(run, [*others, result])
+
+
+def write(run: Path, results: Sequence[Result]) -> Path:
+    replace(run / FILE, (json.dumps(results, indent=2) + "\n").encode())
+    return run / FILE
+
+
+def measured(results: Sequence[Result], described: Mapping[str, Any], episodes: int) -> Result | None:
+    """Return what was found before under exactly this description in as many episodes, if it was."""
+    for result in results:
+        same = all(name in result and result[name] == value for name, value in described.items())
+        if same and len(result["returns"]) == episodes:
+            return result
+    return None
