@@ -81,7 +81,7 @@ def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent,
     if newest is None:
         raise FileNotFoundError(f"the run {run} has no checkpoint yet")
     agent = make_agent(config, envs)
-    agent.load_state_dict(checkpoint.load(newest / "agent.pt"))
+    checkpoint.restore(agent, newest / "agent.pt")
     return agent, int(newest.name)
 
 
@@ -177,8 +177,8 @@ class Trainer:
     def load(self, path: Path) -> None:
         """Continue from a checkpoint."""
         state = checkpoint.load(path / "trainer.pt")
-        self.agent.load_state_dict(checkpoint.load(path / "agent.pt"))
-        self.replay.load_state_dict(checkpoint.load(path / "replay.pt", mmap=True))
+        checkpoint.restore(self.agent, path / "agent.pt")
+        checkpoint.restore(self.replay, path / "replay.pt", mmap=True)
         self.envs.load_state_dict(state["envs"])
         self.step = state["step"]
         self.timestep, self.carry = (

@@ -165,3 +165,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot write checkpoint .*000000007: File exists"):
         checkpoint.save(tmp_path / "checkpoints", 7, files(7))
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("state", [{"weight": torch.zeros(3, 7)}, {}, torch.zeros(3)])
+def test_a_checkpoint_of_something_else_is_one_line(tmp_path: Path, state: Any) -> None:
+    path = checkpoint.save(tmp_path, 7, {"agent.pt": state}) / "agent.pt"
+    with pytest.raises(ValueError, match=f"^checkpoint file {path} does not fit: ") as caught:
+        checkpoint.restore(torch.nn.Linear(5, 3), path)
+    assert "\n" not in str(caught.value)
+    checkpoint.save(tmp_path, 8, {"agent.pt": torch.nn.Linear(5, 3).state_dict()})
+    checkpoint.restore(torch.nn.Linear(5, 3), tmp_path / "000000008" / "agent.pt")

@@ -62,6 +62,24 @@ def load(path: Path, mmap: bool = False) -> Any:
     raise ValueError(f"checkpoint file {path} is damaged: wrong check sum of {damaged}")
 
 
+def restore(part: Any, path: Path, mmap: bool = False) -> None:
+    """Let an agent, or a replay, continue from one file of a checkpoint.
+
+    Raises what `load` raises, and ValueError, naming the file, when it is of something that is made in another way.
+    """
+    state = load(path, mmap)
+    try:
+        part.load_state_dict(state)
+    except torch.OutOfMemoryError:
+        raise
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise ValueError(
+            f"checkpoint file {path} does not fit: it is of other settings or of another version, take those or train "
+            f"anew ({reason:.200})"
+        ) from error
+
+
 def complete(checkpoints: Path) -> list[Path]:
     """List complete checkpoints, oldest first."""
     if not checkpoints.is_dir():
