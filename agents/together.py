@@ -68,7 +68,7 @@ class TogetherConfig:
     """How --num-envs are divided, in proportion; 0 leaves one out."""
     updates: Each = Each(1, 1, 1, 1)
     """Each one's updates for an environment step of its own, times --train-ratio."""
-    shared: float = 1.0
+    shared: float = 0.5
     """Share of each batch of the world model and of TD3 that is drawn from everybody's rows; the rest from its own."""
 
 

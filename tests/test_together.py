@@ -72,7 +72,7 @@ def test_each_has_its_environments_and_reads_what_it_may() -> None:
         "map-elites": range(4, 6),
         "skills": range(6, 7),
     }
-    assert [member.shared for member in members.values()] == [1, 0, 1, 0]
+    assert [member.shared for member in members.values()] == [0.5, 0, 0.5, 0]
     env.close()
     crew, env = make("--agent.shared", ".25", *without("slim", "skills"), "--num-envs", "4")
     assert {name: member.shared for name, member in crew.members.items()} == {"infopower": 0.25, "map-elites": 0.25}
