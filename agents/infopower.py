@@ -17,6 +17,7 @@ import tyro
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from agents.acceleration import Choice, Precision, autocast, compiled
 from agents.examination import foretold, told
 from agents.nets import Actor
 from agents.normalize import RunningMoments, RunningRange
@@ -66,6 +67,10 @@ class InfoPowerConfig:
     """Step of the target critic towards the critic."""
     shift: int = 0
     """Largest random shift of the frames in pixels."""
+    compile: Choice = "auto"
+    """Whether losses and imagination are compiled, when first called; auto: on CUDA."""
+    precision: Precision = "auto"
+    """What layers compute in; auto: bfloat16 on CUDA. Recurrence, outputs and losses are float32 in any case."""
 
 
 class InfoPower:
@@ -90,6 +95,8 @@ class InfoPower:
         self.nets = nn.ModuleDict({name: getattr(self, name) for name in names}).to(self.device)
         self.target.load_state_dict(self.critic.state_dict())
         self.primal = primal_parameters(self.model)
+        self.model_losses = compiled(self.model.losses, c.compile, self.device)
+        self.imagined = compiled(self.imagine, c.compile, self.device)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             "model": torch.optim.Adam(self.primal, c.model_lr, eps=1e-5, fused=True),
             "actor": torch.optim.Adam(self.actor.parameters(), c.actor_lr, eps=1e-5, fused=True),
@@ -157,7 +164,8 @@ class InfoPower:
         """Ascend the Lagrangian over the model and descend it over the dual variable, on rows (B, T)."""
         answered = (~rows["is_first"]).float()  # (B, T)
         self.reward_moments.update(rows["reward"], answered)
-        losses, trace, metrics = self.model.losses(rows, self.reward_moments.standardize(rows["reward"]))
+        with autocast(self.config.precision, self.device):
+            losses, trace, metrics = self.model_losses(rows, self.reward_moments.standardize(rows["reward"]))
         scales = self.model.scales()
         assert losses.keys() == scales.keys(), (losses.keys(), scales.keys())
         loss = torch.stack([scales[name] * value.mean() for name, value in losses.items()]).sum()
@@ -172,7 +180,8 @@ class InfoPower:
         """Improve actor and critic on trajectories imagined from the trace's states."""
         c = self.config
         with frozen(self.model), frozen(self.target):
-            feat, reward, entropy, empowerment = self.imagine(trace, is_first)
+            with autocast(c.precision, self.device):
+                feat, reward, entropy, empowerment = self.imagined(trace, is_first)
             value = self.target(feat).squeeze(-1)  # (H+1, N)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from test_objectives import make_agent, make_replay
 
 import envs
 from envs.batched import BatchedEnv
@@ -89,3 +90,16 @@ def test_stepping_does_not_take_more_and_more_memory() -> None:
         free, total = torch.cuda.mem_get_info()
         used.append(total - free)
     assert used[-1] - used[STEPS // 2] < 2**20
+
+
+@pytest.mark.parametrize("name", ["infopower", "infopower-plus", "dreamer", "c-dreamer", "repo", "r2"])
+def test_updates_are_compiled_in_bfloat16_and_do_not_wait(name: str) -> None:
+    agent, replay = make_agent(name, "cuda"), make_replay("cuda")
+    agent.update(replay)  # compiles
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        metrics = agent.update(replay)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(value.device.type == "cuda" and value.isfinite() for value in metrics.values())

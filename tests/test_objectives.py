@@ -59,18 +59,18 @@ def rows(batch: tuple[int, ...], first: torch.Tensor) -> TensorDict:
     return TensorDict(values, batch_size=batch)
 
 
-def make_agent(name: str, **changes: Any) -> InfoPower:
+def make_agent(name: str, device: str = "cpu", **changes: Any) -> InfoPower:
     torch.manual_seed(0)
     model = replace(MODELS[name], **changes)
     empowerment = float(name.startswith("infopower"))
     options = {"batch": B, "length": T, "horizon": 4, "starts": 23, "hidden": 17, "entropy": 0.01}
-    return InfoPower(Spaces(SHAPES, A), InfoPowerConfig(model=model, empowerment=empowerment, **options))
+    return InfoPower(Spaces(SHAPES, A), InfoPowerConfig(model=model, empowerment=empowerment, **options), device)
 
 
-def make_replay() -> ReplayBuffer:
-    replay = ReplayBuffer(31 * N, N, "cpu")
+def make_replay(device: str = "cpu") -> ReplayBuffer:
+    replay = ReplayBuffer(31 * N, N, device)
     for t in range(31):
-        replay.add(rows((N,), torch.full((N,), t % 10 == 0)))
+        replay.add(rows((N,), torch.full((N,), t % 10 == 0)).to(device))
     return replay
 
 

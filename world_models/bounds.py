@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
+from world_models.nets import full_precision
+
 Critic = Callable[[Tensor, Tensor], Tensor]  # (K, X), (K, Y) -> (K, K)
 
 GRADIENT_PENALTY = 10.0  # weight, as in WGAN-GP (arXiv 1704.00028, section 4)
@@ -123,10 +125,12 @@ class Bound(NamedTuple):
 
     def loss(self, critic: Critic, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return what to descend (K,), and the bound (K,) in nats, for pairs x (K, X), y (K, Y)."""
-        information = self.of_scores(critic(x, y))  # (K,)
-        if self.penalty is None:
-            return -information, information
-        return self.penalty(critic, x, y) - information, information
+        with full_precision(x):
+            x, y = x.float(), y.float()
+            information = self.of_scores(critic(x, y))  # (K,)
+            if self.penalty is None:
+                return -information, information
+            return self.penalty(critic, x, y) - information, information
 
 
 BOUNDS: dict[str, Bound] = {

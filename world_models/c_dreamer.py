@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from world_models.bounds import infonce
-from world_models.nets import mlp
+from world_models.nets import full_precision, mlp
 from world_models.parts import answered, body, free, kl_sides, observe, post_metrics, reward_terms
 from world_models.rssm import Trace
 
@@ -74,7 +74,8 @@ class CDreamerModel(nn.Module):
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
         _, known = answered(first)  # (B, T)
         query, key = self.query(trace.feat).flatten(0, 1), self.key(trace.embed).flatten(0, 1)  # (B*T, critic)
-        information = infonce(query @ key.T).view(first.shape)  # (B, T)
+        with full_precision(query):
+            information = infonce(query @ key.T).view(first.shape)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = c.prior_scale * free(kl_prior, known, c.free_nats)  # (B, T)
         forward = forward + c.posterior_scale * free(kl_post, known, c.free_nats)  # (B, T)

@@ -9,11 +9,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def full_precision(x: Tensor) -> torch.autocast:
+    """Return a context in which nothing is rounded to what autocast computes in around it."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+class Output(nn.Linear):
+    """The last layer of a network: in its weights' type, whatever autocast lets the layers before it compute in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with full_precision(x):
+            return super().forward(x.to(self.weight.dtype))
+
+
 def mlp(inputs: int, outputs: int, hidden: int, layers: int = 2) -> nn.Sequential:
-    """Build a perceptron with `layers` hidden ELU layers and a linear output."""
+    """Build a perceptron with `layers` hidden ELU layers and a linear output, which autocast does not round."""
     sizes = [inputs] + [hidden] * layers
     stack = [m for i, o in pairwise(sizes) for m in (nn.Linear(i, o), nn.ELU())]
-    net = nn.Sequential(*stack, nn.Linear(sizes[-1], outputs))
+    net = nn.Sequential(*stack, Output(sizes[-1], outputs))
     initialize(net)
     return net
 
@@ -111,7 +124,7 @@ class Encoder(nn.Module):
             else:
                 x = self.state(symlog(x))  # (..., hidden)
             parts.append(x)
-        return self.out(torch.cat(parts, -1))  # (..., E)
+        return self.out(torch.cat(parts, -1)).float()  # (..., E)
 
 
 class Decoder(nn.Module):

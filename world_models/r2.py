@@ -17,7 +17,7 @@ from typing import Literal
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from world_models.nets import initialize
+from world_models.nets import full_precision, initialize
 from world_models.parts import answered, body, kl_sides, observe, post_metrics, reward_terms
 from world_models.rssm import Trace
 
@@ -106,8 +106,9 @@ class R2Model(nn.Module):
 
 def barlow_twins(x: Tensor, y: Tensor, off_diagonal: float) -> Tensor:
     """Return the distance of the cross-correlation of x (K, E) and y (K, E) from the identity: 0-dim."""
-    x, y = ((v - v.mean(0)) / (v.std(0) + MIN_STD) for v in (x, y))  # (K, E), (K, E)
-    correlation = x.T @ y / len(x)  # (E, E)
+    x, y = ((v - v.mean(0)) / (v.std(0) + MIN_STD) for v in (x.float(), y.float()))  # (K, E), (K, E)
+    with full_precision(x):
+        correlation = x.T @ y / len(x)  # (E, E)
     diagonal = correlation.diagonal()  # (E,)
     redundancy = correlation.square().sum() - diagonal.square().sum()
     return (diagonal - 1).square().sum() + off_diagonal * redundancy

@@ -5,7 +5,7 @@
     posterior   q(z_t | o_t, o_{t-1})  or  q(z_t | h_t, o_t)   (B, S)
 
 A row t holds o_t and the action a_t that answers it. Where `is_first` is set, and at the start of a slice, h restarts
-from a learned state that depends on nothing before.
+from a learned state that depends on nothing before. The recurrence is float32 under autocast too.
 """
 
 from typing import NamedTuple, cast
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from world_models.latents import Distribution, Latent
-from world_models.nets import mlp
+from world_models.nets import full_precision, mlp
 from world_models.slices import shift
 
 CLOSED = -100.0  # logit of a gate that is shut for every float32
@@ -62,14 +62,16 @@ class Core(nn.Module):
         """Return h_1..h_T (B, T, D) from z_{t-1} (B, T, S), a_{t-1} (B, T, A) and reset (B, T), in one fused call."""
         keep = (~reset).unsqueeze(-1).to(stoch.dtype)  # (B, T, 1)
         x = self.inputs(torch.cat([stoch, action], -1) * keep)  # (B, T, X)
-        return self.gru(torch.cat([x, 1 - keep], -1))[0]
+        with full_precision(x):
+            return self.gru(torch.cat([x.float(), 1 - keep], -1))[0]
 
     def step(self, deter: Tensor, stoch: Tensor, action: Tensor, reset: Tensor | None = None) -> Tensor:
         """Advance h by one step: (B, D), (B, S), (B, A), (B,) -> (B, D)."""
         joint = torch.cat([stoch, action], -1)
         flag = torch.zeros_like(joint[:, :1]) if reset is None else reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
-        x = torch.cat([self.inputs(joint * (1 - flag)), flag], -1)  # (B, X+1)
-        return torch.gru_cell(x, deter, *cast(list[Tensor], self.gru.all_weights[0]))
+        x = torch.cat([self.inputs(joint * (1 - flag)).float(), flag], -1)  # (B, X+1)
+        with full_precision(x):
+            return torch.gru_cell(x, deter, *cast(list[Tensor], self.gru.all_weights[0]))
 
     def prior(self, deter: Tensor) -> Distribution:
         return self.latent(self.prior_net(deter))

@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from agents.spaces import Spaces
 from world_models.slices import shift, slice_resets
 
 ACTION_DIM = 6  # walker and cheetah
+SPACES = Spaces({"pixels": (64, 64, 3)}, ACTION_DIM)
 
 
 def filled_replay(rows: int, num_envs: int, device: str) -> ReplayBuffer:
@@ -89,6 +91,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile; needs a C++ compiler")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
@@ -97,9 +100,10 @@ def main() -> None:
     for name in args.agents:
         config = AGENTS[name].agent
         assert isinstance(config, InfoPowerConfig)
+        config = replace(config, compile="off", precision=args.precision)
         replay = filled_replay(100, 8, args.device)
         torch.manual_seed(0)
-        agent = InfoPower(Spaces({"pixels": (64, 64, 3)}, ACTION_DIM), config, args.device)
+        agent = InfoPower(SPACES, config, args.device)
         times = {part: median_ms(work, args.repeats, args.device) for part, work in parts(agent, replay).items()}
         total = times.pop("update")
         sizes = f"{config.batch}x{config.length} rows, {config.horizon}x{config.starts} imagined"
@@ -107,10 +111,10 @@ def main() -> None:
         for part, spent in [*times.items(), ("heads, losses and the rest", total - sum(times.values()))]:
             print(f"    {part:32s} {spent:7.1f} ms {spent / total:6.1%}")
         if args.compile:
-            agent.model.losses = torch.compile(agent.model.losses)
-            agent.imagine = torch.compile(agent.imagine)
-            compiled = median_ms(partial(agent.update, replay), args.repeats, args.device)
-            print(f"    compiled: {compiled:.1f} ms an update")
+            torch.manual_seed(0)
+            agent = InfoPower(SPACES, replace(config, compile="on"), args.device)
+            spent = median_ms(partial(agent.update, replay), args.repeats, args.device)
+            print(f"    compiled: {spent:.1f} ms an update")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""Updates that are compiled, or in bfloat16: the same mathematics."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from test_objectives import MODELS, make_agent, make_replay
+
+from agents.acceleration import autocast, compiled
+from agents.infopower import InfoPower
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def losses_of(agent: InfoPower) -> dict[str, torch.Tensor]:
+    """Return means of the losses, and of what is imagined, on the same rows with the same noise."""
+    torch.manual_seed(1)
+    rows, _ = make_replay().sample(5, 7)
+    with autocast(agent.config.precision, agent.device):
+        losses, trace, _ = agent.model_losses(rows, rows["reward"])
+        feat, reward, entropy, _ = agent.imagined(trace, rows["is_first"])
+    found = losses | {"feat": feat, "imagined": reward, "entropy": entropy, "kl": trace.post.kl(trace.prior)}
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    return {name: value.detach() for name, value in found.items()}
+
+
+def test_auto_is_for_cuda_alone() -> None:
+    def function() -> None: ...
+
+    assert compiled(function, "auto", CPU) is function is compiled(function, "off", CUDA)
+    assert compiled(function, "auto", CUDA) is not function is not compiled(function, "on", CPU)
+    with autocast("auto", CPU):
+        assert not torch.is_autocast_enabled("cpu")
+    with autocast("bfloat16", CPU):
+        assert torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_rounds_layers_alone(name: str) -> None:
+    """An update is float32 at its ends, near to the whole one, and moves float32 parameters."""
+    whole, half = make_agent(name), make_agent(name)
+    half.config = replace(half.config, precision="bfloat16")
+    exact, rounded = losses_of(whole), losses_of(half)
+    assert any(not torch.equal(value, rounded[key]) for key, value in exact.items())
+    for key, value in exact.items():
+        assert (value.mean() - rounded[key].mean()).abs() < 0.05 * (1 + value.abs().mean()), key
+    metrics = half.update(make_replay())
+    assert all(value.isfinite() for value in metrics.values())
+    assert {value.dtype for value in half.nets.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["infopower", "r2"])
+def test_what_is_compiled_computes_the_same(name: str) -> None:
+    """Traced as for the compiler, and then run as it was traced: that needs no compiler of C++."""
+    plain, agent = make_agent(name), make_agent(name)
+    agent.model_losses = torch.compile(agent.model.losses, backend="eager")
+    agent.imagined = torch.compile(agent.imagine, backend="eager")
+    expected, found = losses_of(plain), losses_of(agent)
+    for key, value in expected.items():
+        torch.testing.assert_close(found[key], value, msg=key)
