@@ -85,14 +85,29 @@ class Bench:
         dense = self.options.reward == "dense"
         return GoalEnv(env, scene.low, scene.high, scene.radius, dense, goals, seed)
 
-    def learned(self, steps: int, on_skills: bool) -> list[float]:
-        """Train stable-baselines3 for environment steps; return how often it came near."""
+    def learned(self, name: str, steps: int, on_skills: bool) -> dict[str, list[float]]:
+        """Train stable-baselines3 for environment steps; return how often it came near, and how far it passed along."""
         env: Any = self.points(LEARNING, self.seed)
         env = self.library.as_env(env, self.hold) if on_skills else env
         kind, settings = LEARNERS[self.options.learner]
         begin = {"learning_starts": BEGIN // env.action_repeat} if kind is SAC else {}
         model = kind("MultiInputPolicy", vec_env_of(env), seed=self.seed, device="cpu", **settings, **begin)
-        return self.came_near(of(model.learn(steps // env.action_repeat)), None, on_skills)
+        act = of(model.learn(steps // env.action_repeat))
+        found = {name: self.came_near(act, None, on_skills)}
+        if len(self.scene.low) == 2:
+            found[f"way-points, {name}"] = self.passed(self.along(act), None, on_skills)
+        return found
+
+    def along(self, act: Act) -> Act:
+        """Let a policy of goals go to the way-points in turn."""
+        number, waypoints = torch.zeros(EPISODES, dtype=torch.int64), Waypoints(CORNERS, self.scene.radius, 2, "cpu")
+
+        def turn(timestep: TensorDict, carry: Any) -> tuple[TensorDict, Any]:
+            near = (timestep["position"] - waypoints.at(number)).norm(dim=1) < self.scene.radius
+            number.add_(near).clamp_(max=len(CORNERS) - 1)
+            return act(timestep.clone(recurse=False).set("goal", waypoints.at(number)), carry)
+
+        return turn
 
     def came_near(self, act: Act, carry: Any, on_skills: bool = False) -> list[float]:
         """Return the share of goals that are near at the end, and near at any time."""
@@ -101,9 +116,10 @@ class Bench:
         near = (places - self.goals).norm(dim=2) < self.scene.radius  # (T + 1, N)
         return [near[-1].float().mean().item(), near.any(0).float().mean().item()]
 
-    def passed(self, act: Act, carry: Any) -> list[float]:
+    def passed(self, act: Act, carry: Any, on_skills: bool = False) -> list[float]:
         """Return how many of the way-points were passed, and after how many actions the last was, on average."""
-        places = play(act, carry, self.points(EPISODES, 1000, CORNERS[-1].expand(EPISODES, -1), times=5))
+        env: Any = self.points(EPISODES, 1000, CORNERS[-1].expand(EPISODES, -1), times=5)
+        places = play(act, carry, self.library.as_env(env, self.hold) if on_skills else env)
         number = torch.zeros(EPISODES, dtype=torch.int64)
         waypoints = Waypoints(CORNERS, self.scene.radius, 2, "cpu")
         times = torch.full((EPISODES,), torch.nan)
@@ -111,7 +127,8 @@ class Bench:
             here = number < len(CORNERS)
             at = waypoints.at(number.clamp(max=len(CORNERS) - 1))
             number += here & ((place - at).norm(dim=1) < self.scene.radius)
-            times = torch.where((number == len(CORNERS)) & times.isnan(), float(time), times)
+            actions = float(time * (self.hold if on_skills else 1))
+            times = torch.where((number == len(CORNERS)) & times.isnan(), actions, times)
         return [number.float().mean().item(), (number == len(CORNERS)).float().mean().item(), times.nanmean().item()]
 
     def measure(self) -> dict[str, list[float]]:
@@ -119,15 +136,17 @@ class Bench:
         torch.manual_seed(self.seed)
         library, steps, each = self.library, self.options.steps, self.goals.unsqueeze(1)
         random = RandomPolicy(envs.make(library.origin.task, 1).action_dim, "cpu", self.seed)
-        ways: dict[str, Callable[[], list[float]]] = {
-            "random": lambda: self.came_near(random.act, random.initial_carry(EPISODES)),
-            "raw": lambda: self.learned(steps, on_skills=False),
-            LONGER: lambda: self.learned(steps + library.origin.step, on_skills=False),
-            "skills": lambda: self.learned(steps, on_skills=True),
-            "to_goal": lambda: self.came_near(*begun(library.to_goal(each))),
-            "plan": lambda: self.came_near(*begun(library.plan(each))),
+        ways: dict[str, Callable[[], dict[str, list[float]]]] = {
+            "random": lambda: {"random": self.came_near(random.act, random.initial_carry(EPISODES))},
+            "raw": lambda: self.learned("raw", steps, on_skills=False),
+            LONGER: lambda: self.learned(LONGER, steps + library.origin.step, on_skills=False),
+            "skills": lambda: self.learned("skills", steps, on_skills=True),
+            "to_goal": lambda: {"to_goal": self.came_near(*begun(library.to_goal(each)))},
+            "plan": lambda: {"plan": self.came_near(*begun(library.plan(each)))},
         }
-        found = {name: way() for name, way in ways.items() if name in self.options.methods}
+        found: dict[str, list[float]] = {}
+        for name in (name for name in ways if name in self.options.methods):
+            found |= ways[name]()
         if len(self.scene.low) == 2:
             radius = self.scene.radius
             by = {"to_goal": library.to_goal(CORNERS, radius), "plan": library.plan(CORNERS, radius)}
@@ -179,13 +198,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.append(Bench(run, options, seed).measure())
         print(json.dumps(results[-1]), flush=True)
     print("\n| | near at the end, % | near at any time, % |\n|---|---|---|")
-    for name in results[0]:
-        rows = torch.tensor([result[name] for result in results])  # (S, 2) or (S, 3)
-        if rows.shape[1] == 2:
-            print(f"| {name} | {' | '.join(', '.join(f'{100 * v:.0f}' for v in c) for c in rows.T.tolist())} |")
-        else:
-            count, whole, time = rows.nanmean(0).tolist()
-            print(f"\n{name}: {count:.2f} of 4 passed, all in {whole:.0%}, after {time:.0f} actions")
+    rows = {name: torch.tensor([result[name] for result in results]) for name in results[0]}  # (S, 2) or (S, 3)
+    for name, found in rows.items():
+        if found.shape[1] == 2:
+            print(f"| {name} | {' | '.join(', '.join(f'{100 * v:.0f}' for v in c) for c in found.T.tolist())} |")
+    for name, found in rows.items():
+        if found.shape[1] == 3:
+            whole = ", ".join(f"{100 * value:.0f}" for value in found[:, 1].tolist())
+            print(f"\n{name}: all passed in {whole} %, after {found[:, 2].nanmean().item():.0f} actions", end="")
+    print()
     if options.write:
         told = {name: value for name, value in vars(options).items() if name not in ("runs", "write")}
         options.write.write_text(json.dumps({**told, "results": results}, indent=1) + "\n")
