@@ -204,7 +204,7 @@ class Archive:
 
         offset: subtracted from each objective in the QD score, as in pyribs: the lowest objective that there can be.
         Maximum and means of an empty archive are NaN. A mean holds the lucky evaluation by which its elite came in: the
-        figures for a report are those of `archive_metrics.corrected`.
+        figures for a report are those of `archive.metrics.corrected`.
         """
         occupied, evaluations = self.occupied, self._elites.evaluations[:-1]
         elites = occupied.sum()

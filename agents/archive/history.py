@@ -1,8 +1,8 @@
 """How an archive filled: what changed in its cells, frame by frame, in few bytes.
 
 A frame holds the cells that are not as they were in the frame before: the serial number of the elite that is there now
-and its mean objective, or that none is. `archive_io.save` keeps the elites of the end; the serial numbers tell which of
-them came when.
+and its mean objective, or that none is. `archive.files.save` keeps the elites of the end; the serial numbers tell which
+of them came when.
 """
 
 from pathlib import Path
