@@ -65,8 +65,8 @@ class BatchedEnv:
         self._alarms = Alarms(engine)
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
-        self._age = torch.zeros(self.num_envs, dtype=torch.int64)  # control steps since the episode began
-        self._last = torch.ones(self.num_envs, dtype=torch.bool)
+        self._age = np.zeros(self.num_envs, np.int64)  # control steps since the episode began
+        self._last = np.ones(self.num_envs, bool)
         self.observation_shapes: dict[str, tuple[int, ...]] = {}
         self.camera = 0 if renderer is None else renderer.camera
         if renderer is not None:
@@ -103,14 +103,14 @@ class BatchedEnv:
         episodes end in turn.
         """
         engine = self._engine
-        first = torch.ones_like(self._last) if rows is None else rows.cpu()
+        first = np.ones_like(self._last) if rows is None else rows.cpu().numpy()
         self._begin(first)
         self._last = self._last & ~first
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         action = torch.zeros(self.num_envs, self.action_dim, dtype=engine.dtype, device=engine.device)
-        timestep = self._timestep(reward, first, torch.zeros_like(first), 0, action)
+        timestep = self._timestep(reward, first, np.zeros_like(first), 0, action)
         if self.stagger and rows is None:
-            self._age = torch.arange(self.num_envs) * self.step_limit // self.num_envs
+            self._age = np.arange(self.num_envs) * self.step_limit // self.num_envs
         return timestep
 
     def step(self, action: Tensor) -> TensorDict:
@@ -125,10 +125,10 @@ class BatchedEnv:
         action = action.detach().to(engine.device, engine.dtype)
         self._alarms.check(action)
         action = action.clamp(-1, 1)
-        ctrl = self._middle + self._half * action if self._controller is None else action  # (N, A)
+        ctrl = action if self._controller else torch.addcmul(self._middle, self._half, action)  # (N, A)
         first, running = self._last, ~self._last  # (N,)
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
-        terminal = torch.zeros_like(first)
+        terminal = np.zeros_like(first)
         for _ in range(self.action_repeat):
             if not running.any():
                 break
@@ -138,30 +138,36 @@ class BatchedEnv:
             engine.step(ctrl, functions.substeps, None if stepped.all() else stepped)
             earned = functions.reward(engine.fields)
             if not running.all() or self._measures is not None:
-                counted = running.to(engine.device, non_blocking=True)
+                counted = self._on_device(running)
                 earned = torch.where(counted, earned, 0.0)
             if self._measures is not None:
                 self._measures.add(engine.fields, counted)
             reward += earned
             self._age += running
             if functions.terminal is not None:
-                terminal |= running & functions.terminal(engine.fields).cpu()
+                terminal |= running & functions.terminal(engine.fields).cpu().numpy()
             running = running & (self._age < self.step_limit) & ~terminal
         self._begin(first)
         self._last = ~first & (terminal | (self._age >= self.step_limit))
         return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat, action)
 
-    def _begin(self, rows: Tensor) -> None:
-        """Put rows (N,) bool, on the host, into initial states."""
+    def _begin(self, rows: np.ndarray) -> None:
+        """Put rows (N,) bool into initial states."""
         if rows.any():
-            indices = rows.numpy().nonzero()[0]
+            indices = rows.nonzero()[0]
             self._engine.set_state(indices, *self._resets.take(len(indices)))
             self._age[rows] = 0
             if self._measures is not None:
-                self._measures.start(self._engine.fields, rows.to(self._engine.device, non_blocking=True))
+                self._measures.start(self._engine.fields, self._on_device(rows))
 
-    def _timestep(self, reward: Tensor, first: Tensor, terminal: Tensor, steps: int, action: Tensor) -> TensorDict:
-        values = {"reward": reward.float(), "is_first": first, "is_last": self._last, "is_terminal": terminal}
+    def _on_device(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows).to(self._engine.device, non_blocking=True)
+
+    def _timestep(
+        self, reward: Tensor, first: np.ndarray, terminal: np.ndarray, steps: int, action: Tensor
+    ) -> TensorDict:
+        flags = {"is_first": first, "is_last": self._last, "is_terminal": terminal}  # (N,) bool, on the host
+        values = {"reward": reward.float()} | {name: torch.from_numpy(rows) for name, rows in flags.items()}
         fields = self._engine.fields
         if "state" in self.observation_shapes:
             values["state"] = self._functions.observe(fields).float()
@@ -171,8 +177,7 @@ class BatchedEnv:
         if self._renderer is not None:
             scene = Scene(fields)
             if self._distraction is not None:
-                is_first = first.to(self._engine.device, non_blocking=True)
-                self._distraction.advance(is_first, steps, action, scene.poses)
+                self._distraction.advance(self._on_device(first), steps, action, scene.poses)
                 scene = self._distraction.apply(scene)
                 if self._distractor and scene.backdrop is not None:
                     values["distractor"] = colours(scene.backdrop)
@@ -205,8 +210,8 @@ class BatchedEnv:
         return {
             "physics": self._engine.state().cpu(),
             "parameters": {name: values.cpu().clone() for name, values in self._engine.parameters.items()},
-            "age": self._age.clone(),
-            "last": self._last.clone(),
+            "age": torch.from_numpy(self._age.copy()),
+            "last": torch.from_numpy(self._last.copy()),
             "resets": self._resets.state_dict(),
             "distraction": None if self._distraction is None else self._distraction.state_dict(),
             "measures": None if self._measures is None else self._measures.state_dict(),
@@ -217,7 +222,7 @@ class BatchedEnv:
         everywhere = np.arange(self.num_envs)
         parameters = {name: values.numpy() for name, values in state["parameters"].items()}
         self._engine.set_state(everywhere, state["physics"].numpy(), parameters)
-        self._age, self._last = state["age"].clone(), state["last"].clone()
+        self._age, self._last = state["age"].numpy().copy(), state["last"].numpy().copy()
         self._resets.load_state_dict(state["resets"])
         if self._distraction is not None:
             self._distraction.load_state_dict(state["distraction"])
@@ -232,12 +237,12 @@ class BatchedEnv:
         source, engine = source.cpu(), self._engine
         parameters = {name: values[source].numpy() for name, values in state["parameters"].items()}
         engine.set_state(np.arange(self.num_envs), state["physics"][source].numpy(), parameters)
-        self._age, self._last = state["age"][source], state["last"][source]
+        self._age, self._last = state["age"][source].numpy(), state["last"][source].numpy()
         if self._measures is not None:
             of = {name: values[source.to(values.device)] for name, values in state["measures"].items()}
             self._measures.load_state_dict(of)
         nothing = torch.zeros(self.num_envs, 1 + self.action_dim, dtype=engine.dtype, device=engine.device)
-        never = torch.zeros_like(self._last)
+        never = np.zeros_like(self._last)
         return self._timestep(nothing[:, 0], never, never, 0, nothing[:, 1:])
 
     def close(self) -> None:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
-from mujoco.batch import Batch
 
-from envs.engines import forward
+from envs.engines import forward, simulate, untimed
 from envs.height_fields import expand
 
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
@@ -20,7 +19,7 @@ class Draws:
 
     def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
         self.model, self.count, self.rows = model, count, np.arange(count)
-        self.batch = Batch(model, nsim=count, nthread=threads)
+        self.batch = simulate(model, count, threads)
         self.parameters = {name: expand(self.batch, name) for name in model_fields}
         self._contacts = self.batch.bind("ncon")  # (count,)
 
@@ -49,7 +48,8 @@ class Draws:
         """
         positions = self["qpos"].copy()
         self.batch.reset()
-        self.batch.step()
-        self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
-        self.batch.step(nstep=steps - 1)
+        with untimed():
+            self.batch.step()
+            self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
+            self.batch.step(nstep=steps - 1)
         self["time"][:] = 0

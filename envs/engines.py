@@ -1,7 +1,11 @@
 """Physics in batches: what an engine is, and C MuJoCo on threads."""
 
+import copy
+import ctypes
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import mujoco
@@ -14,7 +18,11 @@ from envs.height_fields import expand
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # state after the step, position and velocity quantities fresh
-ACTUATION = int(mujoco.mjtDisableBit.mjDSBL_ACTUATION)
+ACTUATION, SENSOR, ISLAND = (
+    int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{part}")) for part in ("ACTUATION", "SENSOR", "ISLAND")
+)
+RANGEFINDER = int(mujoco.mjtSensor.mjSENS_RANGEFINDER)
+CLOCK = ctypes.c_void_p.in_dll(ctypes.CDLL(str(next(Path(mujoco.__file__).parent.glob("libmujoco.*")))), "mjcb_time")
 
 
 class Engine(Protocol):
@@ -43,7 +51,7 @@ class Engine(Protocol):
     @property
     def room(self) -> Mapping[str, int]: ...
 
-    def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
+    def step(self, ctrl: Tensor, substeps: int, rows: np.ndarray | None = None) -> None:
         """Apply controls (N, A) for some physics steps; rows outside a mask (N,) stay as they are."""
         ...
 
@@ -65,7 +73,11 @@ class Engine(Protocol):
 
 
 class CEngine:
-    """C MuJoCo in float64 on a pool of threads: equal to dm_control's own stepping, bit for bit."""
+    """C MuJoCo in float64 on a pool of threads: equal to dm_control's own stepping, bit for bit.
+
+    It leaves out what nobody sees: MuJoCo's clock, the search for islands of constraints where one tree of bodies makes
+    one, and rangefinders in all physics steps of a control step but the last.
+    """
 
     device, dtype, skips_rows = torch.device("cpu"), torch.float64, True
     room: Mapping[str, int] = {}
@@ -75,16 +87,23 @@ class CEngine:
     ) -> None:
         self.num_envs = num_envs
         # one MjData each, so that a step goes on from what the last one computed
-        self._batch = Batch(model, nsim=num_envs, nthread=threads, persistent=True)
+        self._batch = simulate(model, num_envs, threads, persistent=True)
+        self._skips_rays = bool((model.sensor_type == RANGEFINDER).any())
         self._parameters = {name: expand(self._batch, name) for name in model_fields}
         self.parameters = {name: torch.from_numpy(np.asarray(values)) for name, values in self._parameters.items()}
         self.fields = {name: self._view(name) for name in fields}
         self._ctrl = self._view("ctrl")  # (N, A)
 
-    def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
+    def step(self, ctrl: Tensor, substeps: int, rows: np.ndarray | None = None) -> None:
         """See `Engine`."""
         self._ctrl.copy_(ctrl)
-        self._batch.step(ids=None if rows is None else rows.numpy(), nstep=substeps, stage=VEL)
+        with untimed():
+            if self._skips_rays and substeps > 1:
+                switch_off(self._batch, self._parameters, SENSOR)
+                self._batch.step(ids=rows, nstep=substeps - 1)
+                switch_off(self._batch, self._parameters, 0)
+                substeps = 1
+            self._batch.step(ids=rows, nstep=substeps, stage=VEL)
 
     def state(self) -> Tensor:
         """See `Engine`."""
@@ -108,15 +127,38 @@ class CEngine:
             return torch.from_numpy(self._batch.bind(name))
 
 
+def simulate(model: mujoco.MjModel, count: int, threads: int, persistent: bool = False) -> Batch:
+    """Return simulations of a copy of a model, without a search for islands where there can be only one."""
+    model = copy.copy(model)
+    if model.ntree == 1:
+        model.opt.disableflags |= ISLAND
+    return Batch(model, nsim=count, nthread=threads, persistent=persistent)
+
+
 def forward(batch: Batch, parameters: Mapping[str, Any], rows: np.ndarray) -> None:
     """Compute what follows from the states of `rows`, without actuators: as dm_control does when an episode begins."""
+    switch_off(batch, parameters, ACTUATION)
+    with untimed():
+        batch.forward(ids=rows)
+    switch_off(batch, parameters, 0)
 
-    def disable(flags: int) -> None:
-        if "hfield_data" in parameters:  # then each simulation has a model of its own
-            parameters["hfield_data"].disable(flags)
-        else:
-            batch.expand("opt.disableflags")[:] = flags
 
-    disable(batch.model.opt.disableflags | ACTUATION)
-    batch.forward(ids=rows)
-    disable(batch.model.opt.disableflags)
+def switch_off(batch: Batch, parameters: Mapping[str, Any], parts: int) -> None:
+    """Let all simulations go without parts of the physics, bits of `mjtDisableBit`, and those that the model lacks."""
+    flags = batch.model.opt.disableflags | parts
+    if "hfield_data" in parameters:  # then each simulation has a model of its own
+        parameters["hfield_data"].disable(flags)
+    else:
+        batch.expand("opt.disableflags")[:] = flags
+
+
+@contextmanager
+def untimed() -> Iterator[None]:
+    """Take away the clock by which MuJoCo's bindings fill `MjData.timer`: reading it takes up to a third of a step."""
+    clock = CLOCK.value
+    CLOCK.value = None
+    try:
+        yield
+    finally:
+        if clock is not None:  # None where another thread has taken it, and will give it back
+            CLOCK.value = clock

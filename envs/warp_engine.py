@@ -126,10 +126,10 @@ class WarpEngine:
         self._reading = warp_runtime.Graph(self._launch_reading, device)
         self._run(self._taking)
 
-    def step(self, ctrl: Tensor, substeps: int, rows: Tensor | None = None) -> None:
+    def step(self, ctrl: Tensor, substeps: int, rows: np.ndarray | None = None) -> None:
         """See `Engine`. All worlds are stepped; those outside the mask are put back."""
         if rows is not None:
-            state, sensors, others = self.state(), self._sensors.clone(), ~rows.to(self.device, non_blocking=True)
+            state, sensors, others = self.state(), self._sensors.clone(), self._upload(~rows)
         self._ctrl.copy_(ctrl)
         if substeps not in self._control_steps:
             self._control_steps[substeps] = warp_runtime.Graph(partial(self._launch_step, substeps), self.device)

@@ -117,7 +117,7 @@ def test_rows_outside_the_mask_stay() -> None:
         pair.warp.step(pair.actions().float(), pair.task.substeps)
     before = {name: values.clone() for name, values in pair.warp.fields.items()}
     state = pair.warp.state()
-    pair.warp.step(pair.actions().float(), pair.task.substeps, rows)
+    pair.warp.step(pair.actions().float(), pair.task.substeps, rows.numpy())
     for name in ("qpos", "qvel", "sensordata"):
         assert torch.equal(pair.warp.fields[name][~rows], before[name][~rows]), name
         assert not torch.equal(pair.warp.fields[name][rows], before[name][rows]), name

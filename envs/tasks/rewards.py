@@ -21,48 +21,48 @@ def tolerance(
     if margin == 0:
         return ((lower <= x) & (x <= upper)).to(x.dtype)
     if lower == upper:
-        distance = (x - lower).abs()
+        distance = x if lower == 0 else x - lower
     elif upper == math.inf:
-        distance = (lower - x).clamp(min=0)
+        distance = x.clamp(min=lower) - x
     else:
-        distance = torch.maximum(lower - x, x - upper).clamp(min=0)
-    return SIGMOIDS[sigmoid](distance / margin, value_at_margin)  # 1 at distance 0, all of them
+        distance = x - x.clamp(lower, upper)
+    return SIGMOIDS[sigmoid](distance, margin, value_at_margin)
 
 
-# Each falls from 1 at distance x = 0, and x is never negative.
+# Each is even, 1 at distance 0 and `value` at distance `margin`. Numbers go into one: small tensors pay by operation.
 
 
-def gaussian(x: Tensor, value: float) -> Tensor:
-    return torch.exp(-0.5 * (x * math.sqrt(-2 * math.log(value))).square())
+def gaussian(distance: Tensor, margin: float, value: float) -> Tensor:
+    return torch.exp(distance.square() * (math.log(value) / margin**2))
 
 
-def linear(x: Tensor, value: float) -> Tensor:
-    return (1 - x * (1 - value)).clamp(min=0)
+def linear(distance: Tensor, margin: float, value: float) -> Tensor:
+    return torch.rsub(distance.abs(), 1, alpha=(1 - value) / margin).clamp(min=0)
 
 
-def quadratic(x: Tensor, value: float) -> Tensor:
-    return (1 - (x * math.sqrt(1 - value)).square()).clamp(min=0)
+def quadratic(distance: Tensor, margin: float, value: float) -> Tensor:
+    return torch.rsub(distance.square(), 1, alpha=(1 - value) / margin**2).clamp(min=0)
 
 
-def hyperbolic(x: Tensor, value: float) -> Tensor:
-    return 1 / torch.cosh(x * math.acosh(1 / value))
+def hyperbolic(distance: Tensor, margin: float, value: float) -> Tensor:
+    return 1 / torch.cosh(distance * (math.acosh(1 / value) / margin))
 
 
-def long_tail(x: Tensor, value: float) -> Tensor:
-    return 1 / ((x * math.sqrt(1 / value - 1)).square() + 1)
+def long_tail(distance: Tensor, margin: float, value: float) -> Tensor:
+    return 1 / (distance.square() * ((1 / value - 1) / margin**2) + 1)
 
 
-def reciprocal(x: Tensor, value: float) -> Tensor:
-    return 1 / (x.abs() * (1 / value - 1) + 1)
+def reciprocal(distance: Tensor, margin: float, value: float) -> Tensor:
+    return 1 / (distance.abs() * ((1 / value - 1) / margin) + 1)
 
 
-def cosine(x: Tensor, value: float) -> Tensor:
-    scaled = x * (math.acos(2 * value - 1) / math.pi)
-    return torch.where(scaled.abs() < 1, (1 + torch.cos(math.pi * scaled)) / 2, 0.0)
+def cosine(distance: Tensor, margin: float, value: float) -> Tensor:
+    angle = distance.abs() * (math.acos(2 * value - 1) / margin)
+    return torch.where(angle < math.pi, (1 + torch.cos(angle)) / 2, 0.0)
 
 
-def tanh_squared(x: Tensor, value: float) -> Tensor:
-    return 1 - torch.tanh(x * math.atanh(math.sqrt(1 - value))).square()
+def tanh_squared(distance: Tensor, margin: float, value: float) -> Tensor:
+    return 1 - torch.tanh(distance * (math.atanh(math.sqrt(1 - value)) / margin)).square()
 
 
 SIGMOIDS = {
