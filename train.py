@@ -13,6 +13,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
+from agents.acceleration import keep_memory
 from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
 from agents.command_line import default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
@@ -193,6 +194,7 @@ class Trainer:
 def train(config: Config[Any], run: Path, resume: bool = False) -> None:
     """Train in a run folder until the end, a signal (exit 128 + its number) or a loss that is not finite."""
     validate(config)
+    keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
     trainer = Trainer(config, run)

@@ -1,12 +1,14 @@
-"""Updates that are compiled, or in bfloat16: the same mathematics."""
+"""Updates that are compiled, or in bfloat16: the same mathematics. And memory that is kept."""
 
+import resource
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from test_objectives import MODELS, make_agent, make_replay
 
-from agents.acceleration import autocast, compiled
+from agents.acceleration import autocast, compiled, keep_memory
 from agents.infopower import InfoPower
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -58,3 +60,18 @@ def test_what_is_compiled_computes_the_same(name: str) -> None:
     expected, found = losses_of(plain), losses_of(agent)
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, msg=key)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to keep memory")
+def test_freed_memory_is_used_again() -> None:
+    """A page of fresh memory costs a fault when it is first written."""
+    pages = 2**24 * 4 // resource.getpagesize()  # of the tensor below
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    keep_memory()
+    faults()
+    assert faults() < pages / 10

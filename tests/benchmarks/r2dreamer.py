@@ -4,11 +4,13 @@ PATH is a clone of github.com/NM512/r2dreamer, which is run as it is, with its o
 autocast, which is slower on processors, and without torch.compile. An update is one gradient step of world model, actor
 and critic. Equal are batch and length of slices, channels of the encoder, all sizes of the state, widths of the heads,
 the horizon, and the states that are imagined from: every one of the batch. Ours also draws its batch from a replay.
+Each runs in a process of its own, and they take turns.
 """
 
 import argparse
 import ast
 import importlib
+import multiprocessing
 import platform
 import sys
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import date
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -26,6 +29,7 @@ from tensordict import TensorDict
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from agents.acceleration import keep_memory
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.spaces import Spaces
 from tests.benchmarks.update import ACTION_DIM, filled_replay
@@ -34,6 +38,7 @@ from world_models.r2 import R2ModelConfig
 # batch, length, deter, hidden units everywhere, channels of the encoder are 2, 3, 4 and 4 times the depth
 SIZES = {"small": (12, 20, 128, 128, 8), "large": (16, 64, 512, 256, 16)}
 STOCH, CLASSES, HORIZON = 32, 16, 15
+spawned = multiprocessing.get_context("spawn")
 
 
 class Settings(dict[str, Any]):
@@ -97,7 +102,8 @@ def theirs(peer: Path, size: str) -> Callable[[], object]:
 
 
 def ours(size: str, posterior: Literal["observation", "recurrent"]) -> Callable[[], object]:
-    """Return an update of our agent with the same objective, on batches from a replay."""
+    """Return an update of our agent with the same objective, on batches from a replay, with memory as in training."""
+    keep_memory()
     batch, length, deter, units, depth = SIZES[size]
     model = R2ModelConfig(
         convolutions=((2 * depth, 4, 2), (3 * depth, 4, 2), (4 * depth, 4, 2), (4 * depth, 4, 2)),
@@ -115,14 +121,24 @@ def ours(size: str, posterior: Literal["observation", "recurrent"]) -> Callable[
     return partial(agent.update, filled_replay(100, 8, "cpu"))
 
 
-def measure(updates: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def answer(pipe: Connection, make: Callable[[], Callable[[], object]]) -> None:
+    """Make an update, and answer each number of threads by the seconds that it took with so many."""
+    torch.set_flush_denormal(True)
+    update = make()
+    while threads := pipe.recv():
+        torch.set_num_threads(threads)
+        start = time.perf_counter()
+        update()
+        pipe.send(time.perf_counter() - start)
+
+
+def measure(pipes: dict[str, Connection], threads: int, repeats: int) -> dict[str, list[float]]:
     """Return seconds of each, in turns; the first two turns warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in updates}
+    seconds: dict[str, list[float]] = {name: [] for name in pipes}
     for _ in range(repeats + 2):
-        for name, update in updates.items():
-            start = time.perf_counter()
-            update()
-            seconds[name].append(time.perf_counter() - start)
+        for name, pipe in pipes.items():
+            pipe.send(threads)
+            seconds[name].append(pipe.recv())
     return {name: turns[2:] for name, turns in seconds.items()}
 
 
@@ -133,18 +149,22 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
-    torch.set_flush_denormal(True)
     print(f"{date.today()} {platform.machine()} torch {torch.__version__}")
     for size in arguments.sizes:
-        updates = {"theirs": theirs(arguments.peer, size)}
-        updates |= {f"ours, {posterior}": ours(size, posterior) for posterior in ("recurrent", "observation")}
+        makers: dict[str, Callable[[], Callable[[], object]]] = {"theirs": partial(theirs, arguments.peer, size)}
+        makers |= {f"ours, {posterior}": partial(ours, size, posterior) for posterior in ("recurrent", "observation")}
+        pipes = {}
+        for name, make in makers.items():
+            pipes[name], end = spawned.Pipe()
+            spawned.Process(target=answer, args=(end, make), daemon=True).start()
         for threads in arguments.threads:
-            torch.set_num_threads(threads)
-            found = measure(updates, arguments.repeats)
+            found = measure(pipes, threads, arguments.repeats)
             for name, turns in found.items():
                 ratio = median(found["theirs"]) / median(turns)
                 spread = f"{min(turns):6.3f} to {max(turns):6.3f}"
                 print(f"{size}, {threads} threads, {name:20}{median(turns):8.3f} s  ({spread})  {ratio:5.2f}x")
+        for pipe in pipes.values():
+            pipe.send(0)
 
 
 if __name__ == "__main__":

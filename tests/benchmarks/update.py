@@ -15,6 +15,7 @@ from tensordict import TensorDict
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from agents.acceleration import keep_memory
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
@@ -95,6 +96,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
+    keep_memory()
     print(f"{date.today()} {platform.processor() or platform.machine()} torch {torch.__version__}", end=" ")
     print(f"device {args.device} threads {args.threads}")
     for name in args.agents:
