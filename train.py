@@ -30,6 +30,7 @@ from agents.runs.logger import Logger
 from agents.schedule import Every, Ratio
 from agents.spaces import Spaces
 from envs.batched import BatchedEnv
+from envs.checks import check_device
 from envs.distractions import shows_background
 
 
@@ -37,7 +38,7 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
     """Make a run's environments; `changes` override options of `envs.make`."""
     options: dict[str, Any] = {
         "num_envs": config.num_envs,
-        "device": find_device(config.device),
+        "device": check_device(config.device),
         "pixels": config.observation == "pixels",
         "measures": config.measures or False,
         "signals": config.signals,
@@ -73,7 +74,7 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         task=envs.task,
         action_repeat=envs.action_repeat,
     )
-    return CLASSES[type(config.agent)](spaces, config.agent, find_device(config.device))
+    return CLASSES[type(config.agent)](spaces, config.agent, check_device(config.device))
 
 
 def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
@@ -86,13 +87,6 @@ def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent,
     return agent, int(newest.name)
 
 
-def find_device(name: str) -> torch.device:
-    """Resolve `auto`; raise ValueError for CUDA without CUDA."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch finds no CUDA device here; take --device cpu or auto")
-    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-
-
 class Trainer:
     """All that a run's future depends on, and the one loop."""
 
@@ -101,7 +95,7 @@ class Trainer:
         self.config, self.run = config, run
         self.envs = make_envs(config)
         self.agent = make_agent(config, self.envs)
-        device = find_device(config.device)
+        device = check_device(config.device)
         self.replay = ReplayBuffer(config.replay_size, config.num_envs, device, config.replay_dir)
         self.logger = Logger(run, config.steps, config.num_envs, device)
         others = {"num_envs": config.eval_episodes, "seed": config.seed + 1, "video_split": "held_out"}

@@ -23,11 +23,13 @@ def check_positive(**numbers: int | None) -> None:
 
 
 def check_device(device: torch.device | str) -> torch.device:
-    """Return a device that is here; raise ValueError for one that is not, or that is neither cpu nor cuda."""
+    """Return a device that is here, CUDA first for "auto"; raise ValueError for any but cpu and a cuda that is here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"unknown device {device!r}: take 'cpu' or 'cuda'") from None
+        raise ValueError(f"unknown device {device!r}: take 'cpu', 'cuda' or 'auto'") from None
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"the device must be cpu or cuda, got {device.type}")
     if device.type == "cuda" and not torch.cuda.is_available():

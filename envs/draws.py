@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from envs.engines import forward, simulate, untimed
+from envs.engines import forward, make_batch, untimed
 from envs.height_fields import expand
 
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
@@ -19,7 +19,7 @@ class Draws:
 
     def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
         self.model, self.count, self.rows = model, count, np.arange(count)
-        self.batch = simulate(model, count, threads)
+        self.batch = make_batch(model, count, threads)
         self.parameters = {name: expand(self.batch, name) for name in model_fields}
         self._contacts = self.batch.bind("ncon")  # (count,)
 

@@ -87,7 +87,7 @@ class CEngine:
     ) -> None:
         self.num_envs = num_envs
         # one MjData each, so that a step goes on from what the last one computed
-        self._batch = simulate(model, num_envs, threads, persistent=True)
+        self._batch = make_batch(model, num_envs, threads, persistent=True)
         self._skips_rays = bool((model.sensor_type == RANGEFINDER).any())
         self._parameters = {name: expand(self._batch, name) for name in model_fields}
         self.parameters = {name: torch.from_numpy(np.asarray(values)) for name, values in self._parameters.items()}
@@ -127,7 +127,7 @@ class CEngine:
             return torch.from_numpy(self._batch.bind(name))
 
 
-def simulate(model: mujoco.MjModel, count: int, threads: int, persistent: bool = False) -> Batch:
+def make_batch(model: mujoco.MjModel, count: int, threads: int, persistent: bool = False) -> Batch:
     """Return simulations of a copy of a model, without a search for islands where there can be only one."""
     model = copy.copy(model)
     if model.ntree == 1:

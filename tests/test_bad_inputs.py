@@ -40,7 +40,7 @@ NUMBERS: list[tuple[dict[str, Any], str]] = [
     (VIDEO | {"size": 1024}, "more than the 512 MiB allowed: use a smaller picture or window"),
 ]
 PLACES: list[tuple[dict[str, Any], str]] = [
-    ({"device": "cdua"}, "unknown device 'cdua': take 'cpu' or 'cuda'"),
+    ({"device": "cdua"}, "unknown device 'cdua': take 'cpu', 'cuda' or 'auto'"),
     ({"device": "mps"}, "the device must be cpu or cuda, got mps"),
     ({"distraction": "video"}, "the distraction 'video' needs pixels"),
     (PIXELS | {"distraction": "noise", "video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of"),

@@ -138,7 +138,7 @@ def test_wrong_options_are_one_line_and_leave_nothing(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_without_cuda_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(*arguments(tmp_path / "run", "--device", "cuda")) == 2
-    assert capsys.readouterr().err.startswith("error: --device cuda: torch finds no CUDA device here")
+    assert capsys.readouterr().err.startswith("error: device 'cuda': torch finds no CUDA device here")
 
 
 def test_an_unknown_agent_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,8 @@ from agents.map_elites import MapElites
 from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
 from agents.schedule import Ratio
-from train import find_device, make_agent, make_envs
+from envs.checks import check_device
+from train import make_agent, make_envs
 
 PARTS = ("physics", "starts", "tasks", "policies", "variation", "archive", "replay", "learning")
 Call = Callable[..., Any]
@@ -70,7 +71,7 @@ class Loop:
 
     def __init__(self, config: Config[Any]) -> None:
         seed_generators(config.seed)
-        self.config, self.device = config, find_device(config.device)
+        self.config, self.device = config, check_device(config.device)
         self.envs = make_envs(config)
         self.agent = make_agent(config, self.envs)
         self.replay = ReplayBuffer(config.replay_size, config.num_envs, self.device)
