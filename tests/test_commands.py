@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 import envs
 import train
 from agents.config import flatten
@@ -11,6 +13,7 @@ from agents.presets import AGENTS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 
 
 def readme_command(words: str) -> list[str]:
@@ -29,10 +32,28 @@ def test_the_readme_trains_what_it_says() -> None:
     assert f"{config.steps:,} environment steps" in README
 
 
-def test_the_readme_names_every_task_and_only_options_that_exist() -> None:
-    tasks = README.split("<!-- tasks")[1].split("<!-- /tasks")[0]
+def test_the_docs_name_every_task_and_agent_and_only_options_that_exist() -> None:
+    tasks = (ROOT / "docs" / "environments.md").read_text().split("<!-- tasks")[1].split("<!-- /tasks")[0]
     assert sorted(re.findall(r"`(\w+_\w+)`", tasks)) == sorted(envs.TASKS)
     options = {name for config in AGENTS.values() for name in flatten(config)} | {"run", "resume"}
-    train_section = README.split("**Train.**")[1].split("**Evaluate.**")[0]
+    train_section = (ROOT / "docs" / "command_line.md").read_text().split("## Train")[1].split("## Evaluate")[0]
     named = {name for name in re.findall(r"`--([\w.-]+)`", train_section) if name != "agent."}
     assert len(named) > 10 and not named - options
+    agents = README.split("## Agents")[1].split("\n## ")[0]
+    assert {name.removesuffix("-small") for name in AGENTS if "tabletop" not in name} == {
+        name for name in re.findall(r"`([\w-]+)`", agents) if name in AGENTS
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files that exist, and headings of theirs."""
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("http"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], target
