@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from agents.acceleration import Choice, Precision, autocast, compiled
 from agents.examination import foretold, told
-from agents.nets import Actor
+from agents.nets import Actor, Draw
 from agents.normalize import RunningMoments, RunningRange
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
@@ -147,7 +147,7 @@ class InfoPower:
 
     def explore(self, feat: Tensor) -> Tensor:
         """Sample actions (..., A) with noise at features (..., F), as while collecting."""
-        action, _ = self.actor(feat)
+        action = self.actor(feat).action()
         return (action + self.config.exploration * torch.randn_like(action)).clamp(-1, 1)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
@@ -222,17 +222,18 @@ class InfoPower:
         deters, stochs = (
             list(windows(x.detach(), window).flatten(0, 1)[chosen, 1:].unbind(1)) for x in (trace.deter, trace.stoch)
         )  # W-1 of (N, D), (N, S)
-        feats, actions, entropies = [torch.cat([deter, stoch], -1)], [], []
+        feats, draws, actions = [torch.cat([deter, stoch], -1)], [], []
         for _ in range(c.horizon):
-            action, entropy = self.actor(feats[-1])  # (N, A), (N,)
+            draws.append(self.actor(feats[-1]))
+            action = draws[-1].action()  # (N, A)
             deter = model.core.step(deter, stoch, action)  # (N, D)
             stoch = model.core.prior(deter).sample()  # (N, S)
             feats.append(torch.cat([deter, stoch], -1))
             deters.append(deter)
             stochs.append(stoch)
             actions.append(action)
-            entropies.append(entropy)
-        feat, action, entropy = torch.stack(feats), torch.stack(actions), torch.stack(entropies)
+        feat, action = torch.stack(feats), torch.stack(actions)
+        entropy = Draw(*map(torch.stack, zip(*draws, strict=True))).entropy()  # (H, N)
         empowerment = None
         if isinstance(model, Empowering):
             evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), action)  # (H, N)

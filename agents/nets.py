@@ -1,6 +1,7 @@
 """Policies."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,23 @@ MEAN_BOUND = 2.0  # tanh(2) = .96: the mean cannot run into saturation, our choi
 MIN_STD = 0.1
 
 
+class Draw(NamedTuple):
+    """A tanh-normal sample, before the tanh: `raw` = mean + `std` * `noise`, (..., A) each."""
+
+    raw: Tensor
+    std: Tensor
+    noise: Tensor
+
+    def action(self) -> Tensor:
+        return torch.tanh(self.raw)
+
+    def entropy(self) -> Tensor:
+        """Return the entropy's one-sample estimate -ln pi(a) (...), in nats."""
+        log_normal = -0.5 * self.noise.square() - self.std.log() - 0.5 * math.log(2 * math.pi)
+        log_slope = 2 * (math.log(2) - self.raw - F.softplus(-2 * self.raw))  # ln(1 - tanh^2)
+        return -(log_normal - log_slope).sum(-1)
+
+
 class Actor(nn.Module):
     """Tanh-normal policy pi(a | feat) on [-1, 1]^A, as in Dreamer (arXiv 1912.01603)."""
 
@@ -19,14 +37,11 @@ class Actor(nn.Module):
         super().__init__()
         self.net = mlp(feat_dim, 2 * action_dim, hidden, layers)
 
-    def forward(self, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Sample actions (..., A) by reparametrisation, with the entropy's one-sample estimate (...), in nats."""
+    def forward(self, feat: Tensor) -> Draw:
+        """Draw actions (..., A) by reparametrisation."""
         mean, std = self.parameters_of(feat)
         noise = torch.randn_like(std)
-        raw = mean + std * noise  # (..., A)
-        log_normal = -0.5 * noise.square() - std.log() - 0.5 * math.log(2 * math.pi)
-        log_slope = 2 * (math.log(2) - raw - F.softplus(-2 * raw))  # ln(1 - tanh^2)
-        return torch.tanh(raw), -(log_normal - log_slope).sum(-1)
+        return Draw(mean + std * noise, std, noise)
 
     def mode(self, feat: Tensor) -> Tensor:
         """Return the action (..., A) at the normal's mean."""

@@ -11,10 +11,13 @@ def lambda_return(reward: Tensor, value: Tensor, discount: float, lambda_: float
     value (H + 1, N): value of states 0..H.
 
         G_k = r_k + discount * ((1 - lambda) v_{k+1} + lambda G_{k+1}),   G_H = v_H
+
+    Unrolled, it is one product with a triangular matrix: G_t = sum_{k>=t} (discount * lambda)^(k-t) p_k, where p_k are
+    the terms of step k alone.
     """
     assert len(value) == len(reward) + 1, (reward.shape, value.shape)
-    last, returns = value[-1], []
-    for k in reversed(range(len(reward))):
-        last = reward[k] + discount * ((1 - lambda_) * value[k + 1] + lambda_ * last)
-        returns.append(last)
-    return torch.stack(returns[::-1])
+    step = torch.arange(len(reward), device=reward.device, dtype=reward.dtype)  # (H,)
+    share = torch.where(step < len(reward) - 1, 1 - lambda_, 1.0)  # (H,) of the next value
+    payoff = reward + discount * share.unsqueeze(1) * value[1:]  # (H, N)
+    decay = ((discount * lambda_) ** (step - step.unsqueeze(1)).clamp(min=0)).triu()  # (H, H)
+    return decay @ payoff

@@ -73,5 +73,6 @@ def test_freed_memory_is_used_again() -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     keep_memory()
-    faults()
+    for _ in range(16):  # until the seven places of glibc's cache for the crumbs of aligned memory are taken
+        faults()
     assert faults() < pages / 10

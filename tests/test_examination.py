@@ -153,7 +153,7 @@ def test_exploring_actions_are_those_of_acting() -> None:
     torch.manual_seed(2)
     found = agent.explore(feat)
     torch.manual_seed(2)
-    action, _ = agent.actor(feat)
+    action = agent.actor(feat).action()
     expected = (action + CONFIG.exploration * torch.randn(211, A)).clamp(-1, 1)
     assert torch.equal(found, expected)
 

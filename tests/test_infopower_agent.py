@@ -83,7 +83,8 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     codes = [trace.stoch[:, :-1].reshape(-1, 7)[(chosen // 7) * 6 + chosen % 7 - 1], stoch]
     for k in range(4):
         torch.testing.assert_close(feat[k], torch.cat([deter, stoch], -1))
-        action, action_entropy = agent.actor(feat[k])
+        drawn = agent.actor(feat[k])
+        action, action_entropy = drawn.action(), drawn.entropy()
         deter = model.core.step(deter, stoch, action)
         stoch = model.core.prior(deter).sample()
         codes.append(stoch)
@@ -97,7 +98,8 @@ def test_entropy_is_the_tanh_normals() -> None:
     """Against torch's transformed distribution, at the sampled actions."""
     torch.manual_seed(0)
     actor, feat = Actor(5, A, 7).double(), torch.randn(11, 5, dtype=torch.float64)
-    action, entropy = actor(feat)
+    drawn = actor(feat)
+    action, entropy = drawn.action(), drawn.entropy()
     normal = torch.distributions.Normal(*actor.parameters_of(feat))
     squashed = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform(cache_size=1))
     torch.testing.assert_close(entropy, -squashed.log_prob(action).sum(-1))

@@ -20,6 +20,15 @@ def test_lambda_return_limits(lambda_: float, expected: list[float]) -> None:
     assert lambda_return(reward, value, 0.9, lambda_).flatten().tolist() == pytest.approx(expected)
 
 
+def test_lambda_return_is_its_recursion() -> None:
+    reward, value = torch.randn(11, 5, dtype=torch.float64), torch.randn(12, 5, dtype=torch.float64)
+    last, expected = value[-1], []
+    for k in reversed(range(11)):
+        last = reward[k] + 0.97 * ((1 - 0.8) * value[k + 1] + 0.8 * last)
+        expected.append(last)
+    torch.testing.assert_close(lambda_return(reward, value, 0.97, 0.8), torch.stack(expected[::-1]))
+
+
 def test_moments_standardise_the_masked_values() -> None:
     moments = RunningMoments(rate=0.5)
     moments.update(torch.tensor([1.0, 3.0, 99.0]), torch.tensor([1.0, 1.0, 0.0]))

@@ -27,6 +27,12 @@ def test_rollout_equals_steps(core: Core) -> None:
     torch.testing.assert_close(core.rollout(stoch, action, reset), torch.stack(steps, 1))
 
 
+def test_a_step_in_which_nothing_resets_needs_no_flags(core: Core) -> None:
+    deter, stoch, action = torch.randn(B, D), torch.randn(B, core.stoch), torch.rand(B, A)
+    flagged = core.step(deter, stoch, action, torch.zeros(B, dtype=torch.bool))
+    torch.testing.assert_close(core.step(deter, stoch, action), flagged)
+
+
 def test_reset_forgets_everything(core: Core) -> None:
     """The state after a reset is the learned start, whatever was before."""
     always = torch.ones(B, dtype=torch.bool)

@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from world_models.latents import Distribution, Latent
 from world_models.nets import full_precision, mlp
@@ -32,6 +33,17 @@ class Trace(NamedTuple):
     @property
     def feat(self) -> Tensor:
         return torch.cat([self.deter, self.stoch], -1)  # (B, T, F)
+
+
+def gru_cell(of_input: Tensor, of_deter: Tensor, deter: Tensor) -> Tensor:
+    """Return h' (B, D) = n + z (h - n) from what gates r, z, n read, (B, 3D) each: `torch.gru_cell` in a third as many
+    operations, which are what a step costs that is this small.
+    """
+    size = deter.shape[-1]
+    gates_x, new_x = of_input.split([2 * size, size], -1)
+    gates_h, new_h = of_deter.split([2 * size, size], -1)
+    reset, update = torch.sigmoid(gates_x + gates_h).chunk(2, -1)  # (B, D) each
+    return torch.lerp(torch.tanh(torch.addcmul(new_x, reset, new_h)), deter, update)
 
 
 class Core(nn.Module):
@@ -68,10 +80,14 @@ class Core(nn.Module):
     def step(self, deter: Tensor, stoch: Tensor, action: Tensor, reset: Tensor | None = None) -> Tensor:
         """Advance h by one step: (B, D), (B, S), (B, A), (B,) -> (B, D)."""
         joint = torch.cat([stoch, action], -1)
-        flag = torch.zeros_like(joint[:, :1]) if reset is None else reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
-        x = torch.cat([self.inputs(joint * (1 - flag)).float(), flag], -1)  # (B, X+1)
+        of_input, of_deter, *biases = cast(list[Tensor], self.gru.all_weights[0])
+        if reset is None:
+            x, of_input = self.inputs(joint).float(), of_input[:, :-1]  # (B, X): nothing resets, no flag
+        else:
+            flag = reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
+            x = torch.cat([self.inputs(joint * (1 - flag)).float(), flag], -1)  # (B, X+1)
         with full_precision(x):
-            return torch.gru_cell(x, deter, *cast(list[Tensor], self.gru.all_weights[0]))
+            return gru_cell(F.linear(x, of_input, biases[0]), F.linear(deter, of_deter, biases[1]), deter)
 
     def prior(self, deter: Tensor) -> Distribution:
         return self.latent(self.prior_net(deter))
