@@ -25,7 +25,9 @@ from world_models.nets import mlp
 def test_infonce_by_hand() -> None:
     """Scores ln [[2, 1], [1, 3]]: ln 2 + ln 2/3 and ln 2 + ln 3/4."""
     scores = torch.tensor([[2.0, 1.0], [1.0, 3.0]]).log()
-    torch.testing.assert_close(infonce(scores), torch.tensor([4 / 3, 3 / 2]).log())
+    expected = torch.tensor([4 / 3, 3 / 2]).log()
+    torch.testing.assert_close(infonce(scores), expected)
+    torch.testing.assert_close(infonce(scores.expand(3, 2, 2)), expected.expand(3, 2))
 
 
 def test_nwj_by_hand() -> None:

@@ -1,13 +1,14 @@
 """InfoPower+, ours: InfoPower (arXiv 2204.08585) with what later work found against distractions.
 
-    max  sum_k I(O_{t+k}; Z_t, A_t..A_{t+k-1}) / K   subject to, for each step,
+    max  sum_k I(O_{t+k}; Z_t, A_t..A_{t+k-1} | slice) / K   subject to, for each step,
 
     KL(posterior || prior)                    <= `kl`            what is seen must be worth its nats (RePo, 2309.00082)
     E ln q(r_t | z_t)                         >= that of `reward_error`
     E ln q(a_t | c_t, c_{t+k}, k), k ~ 1..K   >= that of `action_nats`
 
 - The information is about what will be seen: the prior, rolled k steps with the actions taken, must tell the encoded
-  observation from others (as in TPC, arXiv 2106.07156). A background that nothing foretells gives none.
+  observation from others (as in TPC, arXiv 2106.07156), and the others are of the same slice. What stays as it is for a
+  slice, such as which video plays, tells none of them apart; among pictures of all slices it told most.
 - The inverse model looks up to K steps ahead (AC-State, arXiv 2207.08229), at codes z of both ends. With the posterior
   `observation` they hold pictures alone; `recurrent` lets the action in through h.
 - Each constraint has a dual variable and a target of its own, so that one which holds does not pay for one which does
@@ -33,7 +34,6 @@ from world_models.rssm import Trace
 from world_models.slices import ahead, mean_where
 
 CONSTRAINTS = ("forward", "reward", "inverse")
-DUAL_RANGE = 1e-2, 1e2  # at the upper end the information still weighs 1 / 301
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class InfoPowerPlusModelConfig:
     """K: steps between the codes that the inverse model sees, at most."""
     inverse_bins: int = 11
     """Knots of the inverse model's density in each action dimension."""
-    kl: float = 4.0
-    """KL in nats a step that the posterior may cost."""
+    kl: float = 1.5
+    """KL in nats a step that the posterior may cost; it takes what it is given, and fills it with the video."""
     reward_error: float = 0.1
     """Mean squared error of the reward, in its variance, that is good enough."""
     reward_std: float = 1.0
@@ -74,11 +74,12 @@ class InfoPowerPlusModelConfig:
     """Weight of predicting the reward from the prior's sample too, in parts of the reward's dual variable."""
     inverse_scale: float = 1.0
     """0 leaves empowerment out of the model."""
-    dual_init: tuple[float, float, float] = (10.0, 30.0, 3.0)
-    """First lambda of the KL, the reward and the actions. In single short runs on walker_stand: all alike, the
-    posterior stayed at the prior for hundreds of updates; a hundredth for the KL, and it first rose to 19 nats."""
+    dual_init: tuple[float, float, float] = (10.0, 10.0, 3.0)
+    """First lambda of the KL, the reward and the actions."""
     dual_lr: float = 1e-3
     """Learning rate of ln lambda."""
+    dual_max: float = 10.0
+    """Largest lambda, and the inverse of the smallest: the information still weighs 1 / 31."""
 
 
 class InfoPowerPlusModel(nn.Module):
@@ -134,7 +135,7 @@ class InfoPowerPlusModel(nn.Module):
         return losses, trace, metrics | {"model/inverse_over_uniform": over_uniform}
 
     def information(self, trace: Trace, action: Tensor, is_first: Tensor) -> Tensor:
-        """Bound I(O_{t+k}; Z_t, A_t..) (B, T) in nats, averaged over k; at a slice's end less future is known."""
+        """Bound I(O_{t+k}; Z_t, A_t.. | slice) (B, T) in nats, averaged over k; late in a slice less is known."""
         deter, stoch, total = trace.deter, trace.stoch, torch.zeros_like(trace.deter[..., 0])
         futures = min(self.config.future, action.shape[1] - 1)
         for k in range(1, futures + 1):
@@ -143,11 +144,11 @@ class InfoPowerPlusModel(nn.Module):
             deter, stoch = (x[:, :rest].flatten(0, 1) for x in (deter, stoch))  # (B*R, D), (B*R, S)
             deter = self.core.step(deter, stoch, taken)  # (B*R, D)
             stoch = self.core.prior(deter).sample()  # (B*R, S)
-            scores = self.critic(torch.cat([deter, stoch], -1), trace.embed[:, k:].flatten(0, 1))  # (B*R, B*R)
-            _, same = ahead(is_first, torch.full_like(is_first, k, dtype=torch.long))  # (B, T)
-            told = infonce(scores).unflatten(0, (-1, rest)) * same[:, :rest]  # (B, R)
-            total = total + F.pad(told, (0, k)) / futures  # (B, T)
             deter, stoch = (x.unflatten(0, (-1, rest)) for x in (deter, stoch))  # (B, R, D), (B, R, S)
+            scores = self.critic(torch.cat([deter, stoch], -1), trace.embed[:, k:])  # (B, R, R)
+            _, same = ahead(is_first, torch.full_like(is_first, k, dtype=torch.long))  # (B, T)
+            told = infonce(scores) * same[:, :rest]  # (B, R)
+            total = total + F.pad(told, (0, k)) / futures  # (B, T)
         return total
 
     def scales(self) -> dict[str, Tensor | float]:
@@ -175,7 +176,7 @@ class InfoPowerPlusModel(nn.Module):
         A target out of reach would drive lambda up for ever, so ln lambda is first projected into a range.
         """
         with torch.no_grad():
-            self.log_dual.clamp_(*map(math.log, DUAL_RANGE))
+            self.log_dual.clamp_(-math.log(self.config.dual_max), math.log(self.config.dual_max))
         slack = [metrics[f"model/constraint_{name}"].detach() - self.targets[name] for name in CONSTRAINTS]
         return (self.log_dual.exp() * torch.stack(slack)).sum()
 
