@@ -29,7 +29,7 @@ MIN_DISTANCE = 1e-6  # where a norm has no gradient
 
 
 def infonce(scores: Tensor) -> Tensor:
-    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, eq. 4): never above ln K."""
+    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748, eq. 4) of scores (..., K, K): never above ln K."""
     return F.log_softmax(scores, -1).diagonal(dim1=-2, dim2=-1) + math.log(scores.shape[-1])  # (..., K)
 
 
@@ -64,7 +64,7 @@ class BilinearCritic(nn.Module):
         self.cap = cap
 
     def forward(self, latent: Tensor, embed: Tensor) -> Tensor:
-        """Score latents (K, S) against embeddings (K, E): (K, K)."""
+        """Score latents (..., K, S) against embeddings (..., K, E): (..., K, K)."""
         scores = self.query(latent) @ self.key(embed).mT / math.sqrt(self.query.out_features)
         return self.cap * torch.tanh(scores / self.cap)
 
