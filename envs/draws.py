@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from envs.engines import forward, make_batch, untimed
-from envs.height_fields import expand
+from envs.simulations import Simulations, untimed
 
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
 
@@ -19,8 +18,8 @@ class Draws:
 
     def __init__(self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str]) -> None:
         self.model, self.count, self.rows = model, count, np.arange(count)
-        self.batch = make_batch(model, count, threads)
-        self.parameters = {name: expand(self.batch, name) for name in model_fields}
+        self._simulations = Simulations(model, count, threads, model_fields)
+        self.batch, self.parameters = self._simulations.batch, self._simulations.parameters
         self._contacts = self.batch.bind("ncon")  # (count,)
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -32,8 +31,8 @@ class Draws:
         self.batch.reset()
 
     def forward(self, rows: np.ndarray) -> None:
-        """Compute what follows from the present state of `rows`; see `envs.engines.forward`."""
-        forward(self.batch, self.parameters, rows)
+        """Compute what follows from the present state of `rows`, without actuators."""
+        self._simulations.forward(rows)
 
     def contacts(self, rows: np.ndarray) -> np.ndarray:
         """Count the contacts in the present positions of `rows`."""

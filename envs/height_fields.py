@@ -19,9 +19,9 @@ class HeightFields:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._models = [copy.copy(batch.model) for _ in range(batch.nsim)]
-        self._values = np.stack([model.hfield_data for model in self._models])
-        batch.set_models(self._models)
+        self.models = [copy.copy(batch.model) for _ in range(batch.nsim)]
+        self._values = np.stack([model.hfield_data for model in self.models])
+        batch.set_models(self.models)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self._values, dtype, copy=copy)
@@ -31,20 +31,9 @@ class HeightFields:
 
     def __setitem__(self, rows: Any, values: np.ndarray) -> None:
         self._values[rows] = values
-        for row in np.arange(len(self._models))[rows]:
-            self._models[row].hfield_data[:] = self._values[row]
-        self._batch.set_models(self._models)
-
-    def disable(self, flags: int) -> None:
-        """Switch parts of the physics off in all simulations, by the bits of MuJoCo's `mjtDisableBit`."""
-        for model in self._models:
-            model.opt.disableflags = flags
-        self._batch.set_models(self._models)
-
-
-def expand(batch: Batch, name: str) -> Any:
-    """Let a field of the model differ between a batch's simulations; return it, (N, ...), to read and write by rows."""
-    return HeightFields(batch) if name == "hfield_data" else batch.expand(name)
+        for row in np.arange(len(self.models))[rows]:
+            self.models[row].hfield_data[:] = self._values[row]
+        self._batch.set_models(self.models)
 
 
 def own_terrain(model: mjw.Model, of: mujoco.MjModel, num_envs: int) -> None:

@@ -14,8 +14,9 @@ import warp as wp
 from torch import Tensor
 
 from envs import warp_runtime
-from envs.engines import ACTUATION, STATE
+from envs.engines import STATE
 from envs.height_fields import own_terrain
+from envs.simulations import ACTUATION
 
 log = logging.getLogger(__name__)
 

@@ -12,19 +12,27 @@ FIELDS = ("xpos", "sensordata")
 NUM_ENVS = 3
 
 
-@pytest.mark.parametrize("name", ["walker_walk", "finger_spin", "quadruped_escape"])
+@pytest.mark.parametrize(
+    "name", ["walker_walk", "humanoid_walk", "finger_spin", "manipulator_bring_ball", "quadruped_escape"]
+)
 def test_it_steps_as_plain_mujoco(name: str) -> None:
-    """One tree of bodies, two, and rangefinders, which are read in the last physics step alone: bit for bit."""
+    """Sensors of every kind, one tree of bodies or more, model fields of its own or none, begun anew: bit for bit."""
     task = TASKS[name]()
-    model, engine = task.model, CEngine(task.model, NUM_ENVS, FIELDS, (), 1)
+    model, engine = task.model, CEngine(task.model, NUM_ENVS, FIELDS, task.model_fields, 1)
+    parameters = {name: values.numpy() for name, values in engine.parameters.items()}
     datas = [mujoco.MjData(model) for _ in range(NUM_ENVS)]
     starts, random = np.zeros((NUM_ENVS, mujoco.mj_stateSize(model, STATE))), np.random.default_rng(0)
     for data, start in zip(datas, starts, strict=True):
         data.qvel[:] = random.uniform(-0.1, 0.1, model.nv)
         mujoco.mj_getState(model, data, start, STATE)
         mujoco.mj_forward(model, data)
-    engine.set_state(np.arange(NUM_ENVS), starts, {})
-    for _ in range(4):
+    engine.set_state(np.arange(NUM_ENVS), starts, parameters)
+    for turn in range(4):
+        if turn == 2:  # the last of them begins anew
+            mujoco.mj_setState(model, datas[-1], starts[-1], STATE)
+            mujoco.mj_forward(model, datas[-1])
+            mujoco.mj_setState(model, datas[-1], starts[-1], STATE)
+            engine.set_state(np.arange(NUM_ENVS)[-1:], starts[-1:], {k: v[-1:] for k, v in parameters.items()})
         ctrl = random.uniform(-1, 1, (NUM_ENVS, model.nu))
         engine.step(torch.from_numpy(ctrl), task.substeps)
         for n, data in enumerate(datas):

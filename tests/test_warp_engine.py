@@ -8,8 +8,9 @@ import warp as wp
 
 import envs
 from envs import warp_runtime
-from envs.engines import ACTUATION, STATE, CEngine
+from envs.engines import STATE, CEngine
 from envs.resets import Resets
+from envs.simulations import ACTUATION
 from envs.tasks import TASKS
 from envs.tasks.task import place
 from envs.warp_engine import WarpEngine
