@@ -70,6 +70,7 @@ class CEngine:
     def __init__(
         self, model: mujoco.MjModel, num_envs: int, fields: Sequence[str], model_fields: Sequence[str], threads: int
     ) -> None:
+        self.num_envs = num_envs
         # persistent: one MjData each, so that a step goes on from what the last one computed
         self._simulations = Simulations(model, num_envs, threads, model_fields, persistent=True)
         self._batch, self._parameters = self._simulations.batch, self._simulations.parameters
