@@ -18,6 +18,7 @@ from torch import Tensor
 
 import envs as environments
 from agents.agent import Assessable, Examinable, Policy, policies_of
+from agents.command_line import read_command
 from agents.config import Config, nearest
 from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose, examined
@@ -44,7 +45,7 @@ PAGE = "{}-diagnostics.png"  # of a distraction
 class Command:
     """Play greedy episodes of a trained agent, and of a random policy, in front of videos that training never shows."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder; with --suite, also a folder of runs: over seeds, tasks and agents."""
     distraction: tuple[str, ...] = ()
     """Any that train.py knows, such as none, video and dcs-easy. Default: none, and what the run was trained with."""
@@ -284,7 +285,7 @@ def write_library(command: Command) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
-        command = tyro.cli(Command, prog="evaluate.py", args=arguments)
+        command = read_command(Command, "evaluate.py", arguments)
         check(command)
         (write_library if command.library else evaluate_suite if command.suite else evaluate_run)(command)
     except (ValueError, OSError) as error:

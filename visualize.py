@@ -10,6 +10,7 @@ import tyro
 
 import envs as environments
 from agents.agent import policies_of
+from agents.command_line import read_command
 from agents.config import Config
 from agents.map_elites.solutions import Players
 from agents.runs import checkpoint
@@ -41,7 +42,7 @@ class Command:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
-        command = tyro.cli(Command, prog="visualize.py", args=arguments)
+        command = read_command(Command, "visualize.py", arguments)
         if not command.runs:
             raise ValueError("name at least one run folder")
         if len(command.runs) > 1 and command.out is None:

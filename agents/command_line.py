@@ -1,6 +1,9 @@
-"""The command line of train.py: every preset a subcommand, and what a run that goes on may change."""
+"""Command lines in one line of error each; train.py's, an agent and its options, and what a run may go on with."""
 
+import io
+import itertools
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union
@@ -13,6 +16,8 @@ from agents.registry import preset
 from agents.runs.folder import load_config
 
 A = TypeVar("A")
+C = TypeVar("C")
+FRAME = set("│╭╮╰╯─+-| ")  # what tyro frames messages with; the last four where a terminal knows no others
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,42 @@ class Command(Generic[A]):
     """Go on from the run's newest checkpoint, with the options that it was started with."""
 
 
+def read_command(kind: type[C], prog: str, arguments: Sequence[str] | None = None, **options: Any) -> C:
+    """Read a command line as `tyro.cli` does; raise ValueError, with one line, for what is not one."""
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(kind, prog=prog, args=arguments, **options)
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        raise ValueError(line_of(said.getvalue(), prog)) from None
+
+
+def line_of(box: str, prog: str) -> str:
+    """Return what a framed message of tyro's says, without its title, in one line; and its nearest option."""
+    _, *lines = ["" if set(line) <= FRAME else line.strip("│| ") for line in box.splitlines()]  # "" for a rule
+    said = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines))
+    near = next((line.split()[0] for line in lines[1:] if line.startswith("--") and "Perhaps you meant:" in lines), "")
+    message = " ".join(said).removeprefix("Error parsing ").removesuffix(".")
+    return f"{message[:1].lower()}{message[1:]}: {f'did you mean {near}?' if near else f'see {prog} --help'}"
+
+
 def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[Any]:
     """Read a command line whose defaults are the presets'."""
     if arguments and not arguments[0].startswith("-"):
-        preset(arguments[0])  # refuses an unknown name in one line
+        name, *options = arguments
+        preset(name)  # refuses an unknown name in one line
+        config = presets[name]
+        kind: Any = Command[type(config.agent)]  # type: ignore[misc]
+        return read_command(kind, f"train.py {name}", options, default=Command(config), description=ABOUT[name])
     commands = []
     for name, config in presets.items():
         subcommand = tyro.conf.subcommand(name, default=Command(config), description=ABOUT[name])
         commands.append(Annotated[Command[type(config.agent)], subcommand])  # type: ignore[misc]
     description = "Train an agent in a run folder. For an agent's options: python train.py AGENT --help"
     union: Any = Union[tuple(commands)]  # noqa: UP007, made of a list
-    return tyro.cli(union, prog="train.py", description=description, args=arguments)
+    return read_command(union, "train.py", arguments, description=description)
 
 
 def default_run(config: Config[Any]) -> str:

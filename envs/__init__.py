@@ -1,11 +1,11 @@
 """Things that are acted on: batched environments of dm_control's tasks."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # before dm_control's import, which else looks for OpenGL
 
@@ -19,11 +19,13 @@ from envs.checks import check_choice, check_device, check_positive
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
 from envs.measures import Measure, Measures
-from envs.renderer import Renderer, poses_drawn
 from envs.resets import Resets
+from envs.scene import poses_drawn
 from envs.signals import Signal, effort
 from envs.tasks.task import Task, place
-from envs.warp_engine import WarpEngine
+
+if TYPE_CHECKING:
+    from envs.renderer import Renderer
 
 __all__ = ["DISTRACTIONS", "ENGINES", "SUITE", "TASKS", "BatchedEnv", "make"]
 
@@ -86,24 +88,38 @@ def make(
     renderer = moving = None
     if pixels:
         look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task, 0))
-        renderer = Renderer(functions.model, num_envs, size, *look, home, workers)
+        renderer = draw(functions.model, num_envs, size, *look, home, workers)
         shown = (num_envs, functions.model, size, distraction_window, video_change, video_split, seed, home, video_dir)
         more: Any = {"record": partial(record, task, size=size, threads=workers), "camera": look[-1]}
         moving = distractions.make(distraction, *shown, **more, action_dim=control.action_dim(functions))
     described = Measures(chosen(functions.measures, measures, task), num_envs, home) if measures else None
     read = {"effort": effort(), **functions.signals} if signals else {}
     fields = fields_read(functions, control.of(functions), moving, described, *read.values())
-    of_warp = (WarpEngine, home, *room.of(task, contacts, constraints), deterministic)
-    physics = simulate(functions, num_envs, fields, *(of_warp if warp else (CEngine, workers)))
+    of_warp = (home, *room.of(task, contacts, constraints), deterministic)
+    physics = simulate(functions, num_envs, fields, workers, *(of_warp if warp else ()))
     times = (Resets(functions, num_envs, workers, seed), where, action_repeat, time_limit or functions.step_limit)
     return BatchedEnv(task, functions, physics, *times, state, stagger, renderer, moving, described, read, distractor)
 
 
-def simulate(
-    functions: Task, num_envs: int, fields: tuple[str, ...], engine: Callable[..., Engine], *more: Any
-) -> Engine:
-    """Make a task's physics, and put the task's constants where it lives."""
-    physics = engine(functions.model, num_envs, fields, functions.model_fields, *more)
+# Warp takes seconds to import, and states in C need none of it: these two import it when they are called.
+
+
+def draw(*arguments: Any) -> "Renderer":
+    """Make a renderer."""
+    from envs.renderer import Renderer
+
+    return Renderer(*arguments)
+
+
+def simulate(functions: Task, num_envs: int, fields: tuple[str, ...], threads: int, *of_warp: Any) -> Engine:
+    """Make a task's physics, in C or as `of_warp` says, and put the task's constants where it lives."""
+    of_task = (functions.model, num_envs, fields, functions.model_fields)
+    if of_warp:
+        from envs.warp_engine import WarpEngine
+
+        physics: Engine = WarpEngine(*of_task, *of_warp)
+    else:
+        physics = CEngine(*of_task, threads)
     for part in filter(None, (functions, control.of(functions))):
         place(part, physics.device, physics.dtype)
     return physics

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.compositing import Backdrop
-from envs.renderer import Scene
+from envs.scene import Backdrop, Scene
 from envs.videos import Bank
 
 

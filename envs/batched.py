@@ -11,7 +11,7 @@ Stepping a row that was last resets it and ignores its action, as in dm_env (nex
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,10 +23,13 @@ from envs.alarms import Alarms
 from envs.distractions import Distraction, colours
 from envs.engines import Engine
 from envs.measures import Measures
-from envs.renderer import Renderer, Scene, poses_drawn
 from envs.resets import Resets
+from envs.scene import Scene, poses_drawn
 from envs.signals import Signal
 from envs.tasks.task import Task, control_ranges
+
+if TYPE_CHECKING:
+    from envs.renderer import Renderer  # takes seconds to import, and states need no pictures
 
 
 class BatchedEnv:
@@ -47,7 +50,7 @@ class BatchedEnv:
         step_limit: int,
         state: bool,
         stagger: bool,
-        renderer: Renderer | None,
+        renderer: "Renderer | None",
         distraction: Distraction | None,
         measures: Measures | None,
         signals: Mapping[str, Signal],

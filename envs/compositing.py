@@ -1,20 +1,8 @@
 """Put a video behind what a ray caster drew, by its exact segmentation: one kernel."""
 
-from typing import NamedTuple, no_type_check
+from typing import no_type_check
 
 import warp as wp
-from torch import Tensor
-
-
-class Backdrop(NamedTuple):
-    """Show `frames[current[n]]` behind environment n, in a centred window as large as the frames.
-
-    Or `around` it: on the sky, which is a cube far away with the frame on each of its faces, as in MuJoCo.
-    """
-
-    frames: Tensor  # (frames, window, window, 3) uint8
-    current: Tensor  # (N,) int32
-    around: bool = False
 
 
 @no_type_check  # what follows is Warp, not Python

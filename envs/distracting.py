@@ -11,7 +11,7 @@ import mujoco
 import torch
 from torch import Tensor
 
-from envs.renderer import Scene
+from envs.scene import Scene
 
 SCALES = {"easy": 0.1, "medium": 0.2, "hard": 0.3}
 VIDEOS = {"easy": 4, "medium": 8, "hard": 60}

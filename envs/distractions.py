@@ -12,9 +12,8 @@ from torch import Tensor
 from envs import distracting, videos
 from envs.backdrops import Clips, Noise
 from envs.checks import check_choice
-from envs.compositing import Backdrop
 from envs.reafferent import Reafferent
-from envs.renderer import Scene
+from envs.scene import Backdrop, Scene
 from envs.videos import Bank
 
 # In this order, which the seeds of their draws depend on.

@@ -10,7 +10,6 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs.batched import BatchedEnv
-from envs.renderer import Renderer
 
 SIZE = 480  # pixels of a side
 RATE = 30  # frames of a second, as nearly as control steps allow
@@ -57,6 +56,8 @@ class Film:
 
     def _draw(self) -> list[np.ndarray]:
         """Draw the clean scene: (SIZE, SIZE, 3) uint8 each."""
+        from envs.renderer import Renderer  # takes seconds to import
+
         device = self._poses[0]["geom_xpos"].device
         env, large = self._env, list[np.ndarray]()
         renderer = Renderer(env.model, BATCH, SIZE, camera=env.camera, device=device, quality=True)

@@ -6,7 +6,7 @@ are those of `envs.make`. Time is gymnasium's: the end by time limit is `truncat
 
 import inspect
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
@@ -22,7 +22,9 @@ from torch import Tensor
 
 from envs import CAMERAS, BatchedEnv, make
 from envs.checks import check_choice, check_positive
-from envs.renderer import Renderer
+
+if TYPE_CHECKING:
+    from envs.renderer import Renderer  # takes seconds to import
 
 RENDER_MODES = ["rgb_array"]
 ARRAYS: dict[str, ModuleType] = {"numpy": np, "torch": torch}
@@ -143,6 +145,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         if "pixels" in self._timestep:
             return tuple(self._timestep["pixels"].cpu().numpy())
         if self._renderer is None:
+            from envs.renderer import Renderer
+
             self._renderer = Renderer(
                 self.env.model,
                 self.num_envs,

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from envs import videos
-from envs.compositing import Backdrop
-from envs.renderer import Scene
+from envs.scene import Backdrop, Scene
 
 SIDE = 16  # cells of the grid along each side
 TIMES = 32  # frames after which time begins again

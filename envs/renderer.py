@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import mujoco
 import mujoco_warp as mjw
@@ -17,20 +16,11 @@ from torch import Tensor
 
 from envs import sites, warp_runtime
 from envs.checks import check_choice, check_positive
-from envs.compositing import Backdrop, composite
+from envs.compositing import composite
+from envs.scene import KINEMATICS, SITES, Backdrop, geom_groups, poses_drawn, visible_sites
 
-KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
-SITES = ("site_xpos", "site_xmat")
 BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
-
-
-class Scene(NamedTuple):
-    """What N environments look like."""
-
-    poses: Mapping[str, Tensor]  # Renderer.fields -> (N, ...) of any floating type; more names do no harm
-    backdrop: Backdrop | None = None
-    colours: Tensor | None = None  # (N, materials, 3) in [0, 1]; None: the model's
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class Renderer:
         warp_runtime.start()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self.camera, self._model, self._quality = camera, model, quality
-        self._sites = sites.visible(model)  # drawn as further geoms
+        self._sites = visible_sites(model)  # drawn as further geoms
         self.fields = poses_drawn(model)
         self._opacity = np.where(floor(model, background), np.float32(opacity), np.float32(1))  # (geoms,)
         with warp_runtime.scope(self.device):
@@ -172,7 +162,7 @@ class Renderer:
             render_depth=False,
             render_seg=True,
             cam_active=[self.camera],
-            enabled_geom_groups=sites.groups(self._model),
+            enabled_geom_groups=geom_groups(self._model),
             # Nobody sees the sky, or the texture of the floor, behind a video that covers them.
             render_skybox=not covered,
             use_textures=not covered or self._has_textures_in_front(),
@@ -195,11 +185,6 @@ class Renderer:
     def _has_textures_in_front(self) -> bool:
         materials = self._model.geom_matid[self._opacity > 0]
         return bool((self._model.mat_texid[materials[materials >= 0]] >= 0).any())
-
-
-def poses_drawn(model: mujoco.MjModel) -> tuple[str, ...]:
-    """Name the poses of a model that a `Renderer` draws."""
-    return KINEMATICS + SITES * bool(len(sites.visible(model)))
 
 
 def floor(model: mujoco.MjModel, background: str) -> np.ndarray:

@@ -12,21 +12,6 @@ import numpy as np
 import warp as wp
 from mujoco_warp._src.bvh import build_scene_bvh
 
-GROUPS = (0, 1, 2)  # of geoms and sites that MuJoCo draws unless told otherwise
-
-
-def groups(model: mujoco.MjModel) -> list[int]:
-    """Say which groups of geoms to draw: where a skin covers them (dog), which rays do not meet, also what collides."""
-    return [*GROUPS, 3] if model.nskin else list(GROUPS)  # in dm_control's dog, group 3 collides
-
-
-def visible(model: mujoco.MjModel) -> np.ndarray:
-    """Number the sites that MuJoCo draws."""
-    alpha, own = model.site_rgba[:, 3].copy(), (model.site_rgba != (0.5, 0.5, 0.5, 1)).any(1)
-    of_material = (model.site_matid >= 0) & ~own  # a site that keeps the default colour has its material's
-    alpha[of_material] = model.mat_rgba[model.site_matid[of_material], 3]
-    return np.flatnonzero(np.isin(model.site_group, GROUPS) & (alpha > 0))
-
 
 def add(
     model: mujoco.MjModel, sites: np.ndarray, caster: mjw.Model, data: mjw.Data, context: mjw.RenderContext

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from envs import warp_runtime
 from envs.engines import STATE
-from envs.height_fields import own_terrain
 from envs.simulations import ACTUATION
 
 log = logging.getLogger(__name__)
@@ -238,3 +237,19 @@ def flat_matrices(array: wp.array) -> Tensor:
     """View an array of MuJoCo Warp as MuJoCo shapes it: matrices (N, k, 3, 3) are (N, k, 9)."""
     tensor = wp.to_torch(array)
     return tensor.flatten(-2) if array.dtype is wp.mat33 else tensor
+
+
+def own_terrain(model: mjw.Model, of: mujoco.MjModel, num_envs: int) -> None:
+    """Give each world of MuJoCo Warp a terrain of its own: its `hfield_data` then holds N times those of the model.
+
+    MuJoCo Warp keeps terrain once for all worlds, but says for each world which terrain a shape is.
+    """
+    assert of.nhfield == 1, f"a model with {of.nhfield} terrains"
+    model.nhfield, model.nhfielddata = num_envs, num_envs * of.nhfielddata
+    for name in ("hfield_size", "hfield_nrow", "hfield_ncol", "hfield_data"):
+        array = getattr(model, name)
+        setattr(model, name, wp.array(np.concatenate([array.numpy()] * num_envs), dtype=array.dtype))
+    model.hfield_adr = wp.array(np.arange(num_envs) * of.nhfielddata, dtype=int)
+    terrain = of.geom_type == int(mujoco.mjtGeom.mjGEOM_HFIELD)  # (geoms,)
+    dataid = np.where(terrain, np.arange(num_envs)[:, None], of.geom_dataid)  # (N, geoms)
+    model.geom_dataid = wp.array(dataid, dtype=int)

@@ -2,12 +2,15 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import envs
+import evaluate
 import train
+import visualize
 from agents.config import flatten
 from agents.presets import AGENTS
 
@@ -57,3 +60,33 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], target
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "line"),
+    [
+        (train.main, "infopower-small --taks walker_stand", "--taks, walker_stand: did you mean --task?"),
+        (train.main, "slim-small --agent.epoch 3", "--agent.epoch, 3: did you mean --agent.epochs?"),
+        (train.main, "slim-small --steps ten", "--steps: invalid literal for int() with base 10: 'ten'"),
+        (train.main, "slim-small --device cuad", "invalid choice 'cuad' for argument '--device'"),
+        (train.main, "slim-small --seed", "missing value for argument '--seed'"),
+        (train.main, "", "expected one of {infopower, infopower-small, "),
+        (evaluate.main, "", "missing from evaluate.py: RUN"),
+        (evaluate.main, "runs/walker --distrction video", "--distrction, video: did you mean --distraction?"),
+        (visualize.main, "runs/walker --otu picture.png", "--otu, picture.png: did you mean --out?"),
+    ],
+)
+def test_what_is_no_command_is_one_line(
+    main: Callable[[list[str]], None], words: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words.split())
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and err.startswith("error: ") and line in err and err.count("\n") == 1
+
+
+def test_help_is_of_the_agent_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(["infopower-small", "--help"])
+    told = capsys.readouterr().out
+    assert not caught.value.code and "--agent.starts INT" in told and "--agent.archive" not in told

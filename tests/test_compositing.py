@@ -11,8 +11,8 @@ from torch import Tensor
 
 import envs
 from envs import distractions, renderer, warp_runtime
-from envs.compositing import Backdrop
 from envs.renderer import Renderer
+from envs.scene import Backdrop
 
 SKY = """
 <mujoco>

@@ -14,7 +14,7 @@ import envs
 from envs import distracting, distractions, reafferent
 from envs.distracting import Camera, Colours
 from envs.reafferent import Reafferent
-from envs.renderer import Scene
+from envs.scene import Scene
 
 DOMAINS = [
     ("walker", "stand"),

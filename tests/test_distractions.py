@@ -9,7 +9,7 @@ from torch import Tensor
 
 from envs import distractions
 from envs.backdrops import Clips
-from envs.renderer import Scene
+from envs.scene import Scene
 from envs.videos import Bank
 
 LENGTHS = (3, 1, 5)

@@ -5,7 +5,7 @@ import torch
 
 import envs
 from envs import distractions
-from envs.compositing import Backdrop
+from envs.scene import Backdrop
 
 N, STEPS = 3, 5
 BACKGROUNDS = ["video", "dcs-easy-background"]

@@ -102,3 +102,10 @@ def test_pins_lie_in_the_ranges() -> None:
     for requirement in map(Requirement, ranges.split()):
         assert pins[requirement.name] in requirement.specifier, f"{requirement} against {pins[requirement.name]}"
     assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_states_do_not_wait_for_warp() -> None:
+    """It takes seconds to import, and only pictures and physics on a device need it."""
+    code = "import sys, envs.gym, evaluate, visualize; envs.make('cartpole_balance'); print('warp' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "False"

@@ -9,7 +9,8 @@ import torch
 from dm_control import suite
 from torch import Tensor
 
-from envs.renderer import KINEMATICS, SITES, Backdrop, Renderer
+from envs.renderer import Renderer
+from envs.scene import KINEMATICS, SITES, Backdrop
 
 SENTINEL = (1, 254, 3)  # a colour that no model draws
 SPHERE = """

@@ -15,6 +15,7 @@ import tyro
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from agents.command_line import read_command
 from views.curves import save
 from views.diagnostics import CODES, COLOURS, TARGETS, draw_leak
 
@@ -81,7 +82,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     try:
-        command = tyro.cli(Command, prog="python -m views.comparison", args=arguments)
+        command = read_command(Command, "python -m views.comparison", arguments)
         if not command.runs:
             raise ValueError("name at least one run folder")
         found = {run.name: read(run, command.distraction) for run in command.runs}

@@ -5,7 +5,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from envs import sites
+from envs import scene
 from views.blocks import array
 
 GEOM, JOINT, TRACKING = mujoco.mjtGeom, mujoco.mjtJoint, mujoco.mjtCamLight
@@ -66,7 +66,7 @@ def joint(model: mujoco.MjModel, number: int) -> dict[str, Any]:
 
 def geoms(model: mujoco.MjModel) -> list[dict[str, Any]]:
     """Describe the geoms that MuJoCo draws."""
-    groups, found = sites.groups(model), []
+    groups, found = scene.geom_groups(model), []
     for number in range(model.ngeom):
         kind, colour = int(model.geom_type[number]), colour_of(model.geom_rgba[number], model.geom_matid[number], model)
         if kind not in SHAPES or model.geom_group[number] not in groups or colour[3] == 0:
@@ -102,7 +102,7 @@ def visible_sites(model: mujoco.MjModel) -> list[dict[str, Any]]:
             "quaternion": rounded(model.site_quat[number]),
             "colour": rounded(colour_of(model.site_rgba[number], model.site_matid[number], model)),
         }
-        for number in sites.visible(model)
+        for number in scene.visible_sites(model)
     ]
 
 

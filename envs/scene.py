@@ -1,0 +1,49 @@
+"""What a renderer draws: poses of a simulation, colours, and what is seen behind."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from torch import Tensor
+
+KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+SITES = ("site_xpos", "site_xmat")
+GROUPS = (0, 1, 2)  # of geoms and sites that MuJoCo draws unless told otherwise
+
+
+class Backdrop(NamedTuple):
+    """Show `frames[current[n]]` behind environment n, in a centred window as large as the frames.
+
+    Or `around` it: on the sky, which is a cube far away with the frame on each of its faces, as in MuJoCo.
+    """
+
+    frames: Tensor  # (frames, window, window, 3) uint8
+    current: Tensor  # (N,) int32
+    around: bool = False
+
+
+class Scene(NamedTuple):
+    """What N environments look like."""
+
+    poses: Mapping[str, Tensor]  # `poses_drawn` -> (N, ...) of any floating type; more names do no harm
+    backdrop: Backdrop | None = None
+    colours: Tensor | None = None  # (N, materials, 3) in [0, 1]; None: the model's
+
+
+def poses_drawn(model: mujoco.MjModel) -> tuple[str, ...]:
+    """Name the poses of a model that a renderer draws."""
+    return KINEMATICS + SITES * bool(len(visible_sites(model)))
+
+
+def visible_sites(model: mujoco.MjModel) -> np.ndarray:
+    """Number the sites that MuJoCo draws."""
+    alpha, own = model.site_rgba[:, 3].copy(), (model.site_rgba != (0.5, 0.5, 0.5, 1)).any(1)
+    of_material = (model.site_matid >= 0) & ~own  # a site that keeps the default colour has its material's
+    alpha[of_material] = model.mat_rgba[model.site_matid[of_material], 3]
+    return np.flatnonzero(np.isin(model.site_group, GROUPS) & (alpha > 0))
+
+
+def geom_groups(model: mujoco.MjModel) -> list[int]:
+    """Say which groups of geoms to draw: where a skin covers them (dog), which rays do not meet, also what collides."""
+    return [*GROUPS, 3] if model.nskin else list(GROUPS)  # in dm_control's dog, group 3 collides
