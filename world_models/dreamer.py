@@ -9,31 +9,17 @@ its objective for learning by reconstruction, J_REC, with the KL's weight beta =
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from world_models.nets import Decoder
-from world_models.parts import answered, body, free, kl_sides, observe, post_metrics, reward_terms
+from world_models.parts import Body, BodyConfig, answered, free, kl_sides, post_metrics
 from world_models.rssm import Trace
 
 
 @dataclass(frozen=True)
-class DreamerModelConfig:
-    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
-    """The encoder's (channels, kernel, stride); the decoder mirrors them."""
-    embed: int = 1024
-    """Size of the encoder's output."""
-    deter: int = 200
-    stoch: int = 30
-    """Gaussian variables, or categorical ones of `classes` each."""
-    classes: int = 32
-    latent: Literal["gaussian", "categorical"] = "gaussian"
-    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
-    hidden: int = 400
-    posterior: Literal["observation", "recurrent"] = "recurrent"
-    """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+class DreamerModelConfig(BodyConfig):
     reconstruction_scale: float = 1.0
     forward_scale: float = 1.0
     prior_scale: float = 1.0
@@ -43,26 +29,18 @@ class DreamerModelConfig:
     free_nats: float = 3.0
     """Mean KL below which it is left alone."""
     reward_scale: float = 1.0
-    reward_std: float = 1.0
-    """Standard deviation of q(r | z), in standard deviations of the reward."""
-    prior_reward_scale: float = 0.0
-    """Weight of predicting the reward from the prior's sample too, as imagination does."""
 
 
-class DreamerModel(nn.Module):
+class DreamerModel(Body):
     """Encoder, recurrent state-space model, decoder and reward head."""
+
+    config: DreamerModelConfig
 
     def __init__(
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: DreamerModelConfig
     ) -> None:
-        super().__init__()
-        c = self.config = config
-        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
-        self.decoder = Decoder(observation_shapes, c.convolutions, self.core.feat, c.hidden)
-
-    def observe(self, rows: TensorDict) -> Trace:
-        """Filter rows (B, T) into posterior and prior states."""
-        return observe(self.encoder, self.core, self.posterior, rows)
+        super().__init__(observation_shapes, action_dim, config)
+        self.decoder = Decoder(observation_shapes, config.convolutions, self.core.feat, config.hidden)
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
@@ -73,7 +51,7 @@ class DreamerModel(nn.Module):
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = c.prior_scale * free(kl_prior, known, c.free_nats)  # (B, T)
         forward = forward + c.posterior_scale * free(kl_post, known, c.free_nats)  # (B, T)
-        log_prob, prior_log_prob = reward_terms(self.reward, trace, reward, first, c.reward_std)  # (B, T), (B, T)
+        log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
         losses = {
             "reconstruction": reconstruction,
             "forward": forward,
@@ -91,7 +69,3 @@ class DreamerModel(nn.Module):
             "reward": c.reward_scale,
             "prior_reward": c.prior_reward_scale,
         }
-
-    def reward(self, feat: Tensor) -> Tensor:
-        """Predict the standardised reward (...) from features (..., F)."""
-        return self.reward_head(feat).squeeze(-1)

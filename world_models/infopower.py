@@ -23,24 +23,13 @@ from torch import Tensor, nn
 
 from world_models.bounds import BOUNDS
 from world_models.nets import InverseModel
-from world_models.parts import answered, body, kl_sides, normal_log_prob, observe, post_metrics
+from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
 from world_models.slices import mean_where, shift, windows, windows_inside
 
 
 @dataclass(frozen=True)
-class InfoPowerModelConfig:
-    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
-    """The encoder's (channels, kernel, stride)."""
-    embed: int = 1024
-    """Size of the encoder's output."""
-    deter: int = 200
-    stoch: int = 30
-    """Gaussian variables, or categorical ones of `classes` each."""
-    classes: int = 32
-    latent: Literal["gaussian", "categorical"] = "gaussian"
-    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
-    hidden: int = 400
+class InfoPowerModelConfig(BodyConfig):
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
     bound: Literal["infonce", "nwj", "wasserstein-gp", "wasserstein-sn"] = "nwj"
@@ -60,10 +49,6 @@ class InfoPowerModelConfig:
     free_nats: float = 3.0
     """KL below which the posterior is left alone."""
     reward_scale: float = 1.0
-    reward_std: float = 1.0
-    """Standard deviation of q(r | z), in standard deviations of the reward."""
-    prior_reward_scale: float = 0.0
-    """Weight of predicting the reward from the prior's sample too, as imagination does."""
     inverse_scale: float = 1.0
     constraint: float = -10.0
     """c0, in nats a step."""
@@ -73,31 +58,27 @@ class InfoPowerModelConfig:
     """Learning rate of log lambda."""
 
 
-class InfoPowerModel(nn.Module):
+class InfoPowerModel(Body):
     """Encoder, recurrent state-space model, and the five terms of the objective."""
+
+    config: InfoPowerModelConfig
 
     def __init__(
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: InfoPowerModelConfig
     ) -> None:
-        super().__init__()
-        c = self.config = config
-        assert c.inverse_window >= 2, c.inverse_window
-        self.window = c.inverse_window
-        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
-        code = self.core.stoch if c.inverse_codes == "stoch" else self.core.feat
-        self.inverse = InverseModel(c.inverse_window * code, action_dim, c.hidden, c.inverse_bins)
-        self.bound = BOUNDS[c.bound]
-        self.critic = self.bound.critic(self.core.stoch, c.embed, c.critic)
-        self.log_dual = nn.Parameter(torch.tensor(math.log(c.dual_init)))
-
-    def observe(self, rows: TensorDict) -> Trace:
-        """Filter rows (B, T) into posterior and prior states."""
-        return observe(self.encoder, self.core, self.posterior, rows)
+        super().__init__(observation_shapes, action_dim, config)
+        assert config.inverse_window >= 2, config.inverse_window
+        self.window = config.inverse_window
+        code = self.core.stoch if config.inverse_codes == "stoch" else self.core.feat
+        self.inverse = InverseModel(config.inverse_window * code, action_dim, config.hidden, config.inverse_bins)
+        self.bound = BOUNDS[config.bound]
+        self.critic = self.bound.critic(self.core.stoch, config.embed, config.critic)
+        self.log_dual = nn.Parameter(torch.tensor(math.log(config.dual_init)))
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        answers, known = answered(first)  # (B, T), (B, T)
+        _, known = answered(first)  # (B, T)
 
         # I(O; Z): lower bound with other rows across time and batch as negatives
         pairs = trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, S), (B*T, E)
@@ -105,10 +86,8 @@ class InfoPowerModel(nn.Module):
         # - I(i; Z | Z-, A-): KL(posterior || prior), whose two sides may weigh differently (our choice)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = (kl_prior + c.posterior_scale * kl_post.clamp(min=c.free_nats)) * known
-        # I(R; Z): log q(r_t | z_t), Gaussian
-        reward_log_prob = self.reward_log_prob(trace.feat, reward) * answers  # (B, T)
-        prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
-        prior_reward = self.reward_log_prob(prior_feat, reward) * known  # (B, T) our choice
+        # I(R; Z): log q(r_t | z_t), Gaussian; of the prior's state too (our choice)
+        log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
         # I(A; Z | Z-): log q(a_{t-1} | z_t, z_{t-1}), up to H(pi)
         inside = windows_inside(first, c.inverse_window)  # (B, T)
         inverse = self.action_log_prob(self.windows(trace), shift(rows["action"])).sum(-1) * inside  # (B, T)
@@ -116,11 +95,11 @@ class InfoPowerModel(nn.Module):
         losses = {
             "information": unbound,
             "forward": forward,
-            "reward": -reward_log_prob,
-            "prior_reward": -prior_reward,
+            "reward": -log_prob,
+            "prior_reward": -prior_log_prob,
             "inverse": -inverse,
         }
-        constraint = reward_log_prob.mean() + mean_where(inverse, inside) - mean_where(kl_post * known, known)
+        constraint = log_prob.mean() + mean_where(inverse, inside) - mean_where(kl_post * known, known)
         metrics = {
             "model/constraint": constraint,
             "model/information": information.mean(),
@@ -153,13 +132,6 @@ class InfoPowerModel(nn.Module):
 
     def duals(self) -> dict[str, Tensor]:
         return {"model/dual": self.log_dual.detach().exp()}
-
-    def reward(self, feat: Tensor) -> Tensor:
-        """Predict the standardised reward (...) from features (..., F)."""
-        return self.reward_head(feat).squeeze(-1)
-
-    def reward_log_prob(self, feat: Tensor, reward: Tensor) -> Tensor:
-        return normal_log_prob(self.reward(feat), reward, self.config.reward_std)
 
     def code(self, deter: Tensor, stoch: Tensor) -> Tensor:
         """Return what the inverse model reads of one state (..., C)."""

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 from world_models.bounds import BilinearCritic, infonce
 from world_models.nets import InverseModel
-from world_models.parts import answered, body, kl_sides, observe, post_metrics, reward_terms
+from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
 from world_models.slices import ahead, mean_where
 
@@ -37,18 +37,7 @@ CONSTRAINTS = ("forward", "reward", "inverse")
 
 
 @dataclass(frozen=True)
-class InfoPowerPlusModelConfig:
-    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
-    """The encoder's (channels, kernel, stride)."""
-    embed: int = 1024
-    """Size of the encoder's output."""
-    deter: int = 200
-    stoch: int = 30
-    """Gaussian variables, or categorical ones of `classes` each."""
-    classes: int = 32
-    latent: Literal["gaussian", "categorical"] = "gaussian"
-    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
-    hidden: int = 400
+class InfoPowerPlusModelConfig(BodyConfig):
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
     critic: int = 200
@@ -63,8 +52,6 @@ class InfoPowerPlusModelConfig:
     """KL in nats a step that the posterior may cost; it takes what it is given, and fills it with the video."""
     reward_error: float = 0.1
     """Mean squared error of the reward, in its variance, that is good enough."""
-    reward_std: float = 1.0
-    """Standard deviation of q(r | z), in standard deviations of the reward."""
     action_nats: float = 0.3
     """What the inverse model shall know: nats over uniform, for each action dimension."""
     information_scale: float = 1.0
@@ -82,19 +69,20 @@ class InfoPowerPlusModelConfig:
     """Largest lambda, and the inverse of the smallest: the information still weighs 1 / 31."""
 
 
-class InfoPowerPlusModel(nn.Module):
+class InfoPowerPlusModel(Body):
     """Encoder, recurrent state-space model, reward head, inverse model, critic and dual variables."""
+
+    config: InfoPowerPlusModelConfig
 
     window = 2  # states that an action joins
 
     def __init__(
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: InfoPowerPlusModelConfig
     ) -> None:
-        super().__init__()
-        c = self.config = config
+        super().__init__(observation_shapes, action_dim, config)
+        c = config
         if c.future < 1 or c.inverse_steps < 1:
             raise ValueError(f"--agent.model.future {c.future} and inverse-steps {c.inverse_steps} must be at least 1")
-        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
         self.inverse = InverseModel(2 * self.core.stoch + c.inverse_steps, action_dim, c.hidden, c.inverse_bins)
         self.critic = BilinearCritic(self.core.feat, c.embed, c.critic)
         self.log_dual = nn.Parameter(torch.tensor(c.dual_init).log())  # as CONSTRAINTS
@@ -102,17 +90,13 @@ class InfoPowerPlusModel(nn.Module):
         log_action = action_dim * (c.action_nats - math.log(2))  # uniform on [-1, 1]: -ln 2
         self.targets = {"forward": -c.kl, "reward": log_reward, "inverse": log_action}
 
-    def observe(self, rows: TensorDict) -> Trace:
-        """Filter rows (B, T) into posterior and prior states."""
-        return observe(self.encoder, self.core, self.posterior, rows)
-
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
         answers, known = answered(first)  # (B, T), (B, T)
         information = self.information(trace, rows["action"], first)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
-        log_prob, prior_log_prob = reward_terms(self.reward, trace, reward, first, c.reward_std)  # (B, T), (B, T)
+        log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
         steps = torch.randint(1, c.inverse_steps + 1, first.shape, device=first.device)  # (B, T) k
         later, same = ahead(first, steps)  # (B, T), (B, T)
         inverse = self.action_log_prob(trace.stoch, gather(trace.stoch, later), steps, rows["action"]) * same  # (B, T)
@@ -184,10 +168,6 @@ class InfoPowerPlusModel(nn.Module):
         return {
             f"model/dual_{name}": value.detach().exp() for name, value in zip(CONSTRAINTS, self.log_dual, strict=True)
         }
-
-    def reward(self, feat: Tensor) -> Tensor:
-        """Predict the standardised reward (...) from features (..., F)."""
-        return self.reward_head(feat).squeeze(-1)
 
     def action_log_prob(self, code: Tensor, later: Tensor, steps: Tensor, action: Tensor) -> Tensor:
         """Return ln q(a_t | c_t, c_{t+k}, k) (...) from codes (..., S), k (...) and actions (..., A)."""

@@ -1,8 +1,9 @@
 """What the objectives share: the body of a world model, and the terms that more than one of them has."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from tensordict import TensorDict
@@ -10,49 +11,61 @@ from torch import Tensor, nn
 
 from world_models.latents import LATENTS, Distribution
 from world_models.nets import Encoder, mlp
-from world_models.rssm import POSTERIORS, Core, ObservationPosterior, RecurrentPosterior, Trace
+from world_models.rssm import POSTERIORS, Core, Trace
 from world_models.slices import mean_where, shift, slice_resets, windows_inside
 
-Shapes = Mapping[str, tuple[int, ...]]
+
+@dataclass(frozen=True)
+class BodyConfig:
+    """The options that every objective has."""
+
+    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
+    """The encoder's (channels, kernel, stride)."""
+    embed: int = 1024
+    """Size of the encoder's output."""
+    deter: int = 200
+    stoch: int = 30
+    """Gaussian variables, or categorical ones of `classes` each."""
+    classes: int = 32
+    latent: Literal["gaussian", "categorical"] = "gaussian"
+    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
+    hidden: int = 400
+    posterior: Literal["observation", "recurrent"] = "recurrent"
+    """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+    reward_std: float = 1.0
+    """Standard deviation of q(r | z), in standard deviations of the reward."""
+    prior_reward_scale: float = 0.0
+    """Weight of predicting the reward from the prior's sample too, as imagination does."""
 
 
-class Sizes(Protocol):
-    """The options that every objective's configuration has."""
+class Body(nn.Module):
+    """Encoder, recurrent state-space model, posterior and reward head: what every objective trains."""
 
-    @property
-    def convolutions(self) -> tuple[tuple[int, int, int], ...]: ...
-    @property
-    def embed(self) -> int: ...
-    @property
-    def deter(self) -> int: ...
-    @property
-    def stoch(self) -> int: ...
-    @property
-    def classes(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def latent(self) -> str: ...
-    @property
-    def posterior(self) -> str: ...
+    def __init__(self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: BodyConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.encoder = Encoder(observation_shapes, c.convolutions, c.embed, c.hidden)
+        self.core = Core(action_dim, c.deter, LATENTS[c.latent](c.stoch, c.classes), c.hidden)
+        self.posterior = POSTERIORS[c.posterior](c.embed, self.core)
+        self.reward_head = mlp(self.core.feat, 1, c.hidden)
 
+    def observe(self, rows: TensorDict) -> Trace:
+        """Filter rows (B, T) into posterior and prior states."""
+        reset = slice_resets(rows["is_first"])  # (B, T)
+        return self.posterior.observe(self.core, self.encoder(rows), shift(rows["action"]), reset)
 
-def body(
-    observation_shapes: Shapes, action_dim: int, sizes: Sizes
-) -> tuple[Encoder, Core, ObservationPosterior | RecurrentPosterior, nn.Sequential]:
-    """Build encoder, core, posterior and reward head."""
-    encoder = Encoder(observation_shapes, sizes.convolutions, sizes.embed, sizes.hidden)
-    core = Core(action_dim, sizes.deter, LATENTS[sizes.latent](sizes.stoch, sizes.classes), sizes.hidden)
-    posterior = POSTERIORS[sizes.posterior](sizes.embed, core)
-    return encoder, core, posterior, mlp(core.feat, 1, sizes.hidden)
+    def reward(self, feat: Tensor) -> Tensor:
+        """Predict the standardised reward (...) from features (..., F)."""
+        return self.reward_head(feat).squeeze(-1)
 
-
-def observe(
-    encoder: Encoder, core: Core, posterior: ObservationPosterior | RecurrentPosterior, rows: TensorDict
-) -> Trace:
-    """Filter rows (B, T) into posterior and prior states."""
-    reset = slice_resets(rows["is_first"])  # (B, T)
-    return posterior.observe(core, encoder(rows), shift(rows["action"]), reset)
+    def reward_terms(self, trace: Trace, reward: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log q(r_t | z_t) (B, T) of the posterior's sample and of the prior's, which imagination reads."""
+        answers, known = answered(is_first)
+        prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
+        return (
+            normal_log_prob(self.reward(trace.feat), reward, self.config.reward_std) * answers,
+            normal_log_prob(self.reward(prior_feat), reward, self.config.reward_std) * known,
+        )
 
 
 def answered(is_first: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,18 +86,6 @@ def free(kl: Tensor, known: Tensor, nats: float) -> Tensor:
     """Keep KL (B, T) where its mean over known rows is above `nats`, which stand in its place elsewhere (Dreamer)."""
     kl = kl * known  # (B, T)
     return torch.where(mean_where(kl, known) > nats, kl, nats * known)
-
-
-def reward_terms(
-    predict: Callable[[Tensor], Tensor], trace: Trace, reward: Tensor, is_first: Tensor, std: float
-) -> tuple[Tensor, Tensor]:
-    """Return log q(r_t | z_t) (B, T) of the posterior's sample and of the prior's, which imagination reads."""
-    answers, known = answered(is_first)
-    prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
-    return (
-        normal_log_prob(predict(trace.feat), reward, std) * answers,
-        normal_log_prob(predict(prior_feat), reward, std) * known,
-    )
 
 
 def normal_log_prob(mean: Tensor, value: Tensor, std: float) -> Tensor:

@@ -12,33 +12,19 @@ block-diagonal recurrence, learning from the replay's returns) is not part of th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from tensordict import TensorDict
 from torch import Tensor, nn
 
 from world_models.nets import full_precision, initialize
-from world_models.parts import answered, body, kl_sides, observe, post_metrics, reward_terms
+from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
 
 MIN_STD = 1e-8
 
 
 @dataclass(frozen=True)
-class R2ModelConfig:
-    convolutions: tuple[tuple[int, int, int], ...] = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 4, 2))
-    """The encoder's (channels, kernel, stride)."""
-    embed: int = 1024
-    """Size of the encoder's output."""
-    deter: int = 200
-    stoch: int = 30
-    """Gaussian variables, or categorical ones of `classes` each."""
-    classes: int = 32
-    latent: Literal["gaussian", "categorical"] = "gaussian"
-    """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
-    hidden: int = 400
-    posterior: Literal["observation", "recurrent"] = "recurrent"
-    """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+class R2ModelConfig(BodyConfig):
     redundancy_scale: float = 0.05
     off_diagonal: float = 5e-4
     """lambda: weight of the correlations between different dimensions."""
@@ -49,27 +35,19 @@ class R2ModelConfig:
     free_nats: float = 1.0
     """KL of a row below which it is left alone."""
     reward_scale: float = 1.0
-    reward_std: float = 1.0
-    """Standard deviation of q(r | z), in standard deviations of the reward."""
-    prior_reward_scale: float = 0.0
-    """Weight of predicting the reward from the prior's sample too, as imagination does."""
 
 
-class R2Model(nn.Module):
+class R2Model(Body):
     """Encoder, recurrent state-space model, linear projection and reward head."""
+
+    config: R2ModelConfig
 
     def __init__(
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: R2ModelConfig
     ) -> None:
-        super().__init__()
-        c = self.config = config
-        self.encoder, self.core, self.posterior, self.reward_head = body(observation_shapes, action_dim, c)
-        self.projection = nn.Linear(self.core.feat, c.embed, bias=False)
+        super().__init__(observation_shapes, action_dim, config)
+        self.projection = nn.Linear(self.core.feat, config.embed, bias=False)
         initialize(self.projection)
-
-    def observe(self, rows: TensorDict) -> Trace:
-        """Filter rows (B, T) into posterior and prior states."""
-        return observe(self.encoder, self.core, self.posterior, rows)
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
@@ -78,7 +56,7 @@ class R2Model(nn.Module):
         projected, embed = self.projection(trace.feat).flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, E), (B*T, E)
         redundancy = barlow_twins(projected, embed.detach(), c.off_diagonal)  # (), of all rows together
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
-        log_prob, prior_log_prob = reward_terms(self.reward, trace, reward, first, c.reward_std)  # (B, T), (B, T)
+        log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
         losses = {
             "redundancy": redundancy.expand(first.shape),
             "dynamics": kl_prior.clamp(min=c.free_nats) * known,
@@ -98,10 +76,6 @@ class R2Model(nn.Module):
             "reward": c.reward_scale,
             "prior_reward": c.prior_reward_scale,
         }
-
-    def reward(self, feat: Tensor) -> Tensor:
-        """Predict the standardised reward (...) from features (..., F)."""
-        return self.reward_head(feat).squeeze(-1)
 
 
 def barlow_twins(x: Tensor, y: Tensor, off_diagonal: float) -> Tensor:
