@@ -40,7 +40,7 @@ class Simulations:
         self.batch = Batch(model, nsim=count, nthread=threads, persistent=persistent)
         self.parameters: dict[str, Any] = {}
         # The models that run. What is edited in them does not make the batch forget what it has computed, as a write to
-        # an expanded field does: parts of the physics can be switched off between two steps without losing time.
+        # an expanded field does: sensors, on which nothing else depends, can be switched off without losing time.
         self._models: list[mujoco.MjModel] = []
         if "hfield_data" in model_fields:
             self.parameters["hfield_data"] = terrain = HeightFields(self.batch)
@@ -69,6 +69,8 @@ class Simulations:
         with untimed():
             self.batch.forward(ids=rows)
         self._switch_off(0)
+        if self._models:  # forget what was computed: compensation of gravity is an actuator's with some joints
+            self.batch.set_models(self._models if "hfield_data" in self.parameters else self._models[0])
 
     def _switch_off(self, parts: int) -> None:
         """Go without parts of the physics, bits of `mjtDisableBit`, and those that are always left out."""

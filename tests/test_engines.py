@@ -13,7 +13,8 @@ NUM_ENVS = 3
 
 
 @pytest.mark.parametrize(
-    "name", ["walker_walk", "humanoid_walk", "finger_spin", "manipulator_bring_ball", "quadruped_escape"]
+    "name",
+    ["walker_walk", "humanoid_walk", "finger_spin", "manipulator_bring_ball", "quadruped_escape", "panda_tabletop"],
 )
 def test_it_steps_as_plain_mujoco(name: str) -> None:
     """Sensors of every kind, one tree of bodies or more, model fields of its own or none, begun anew: bit for bit."""

@@ -44,10 +44,11 @@ class Cartpole:
         cart, cosine = c["qpos"][:, self.slider], c["xmat"][:, 2:, ZZ]  # (N,), (N, poles)
         if self.sparse:
             return tolerance(cart, CART_RANGE) * tolerance(cosine, ANGLE_COSINE_RANGE).prod(1)
-        centred, still = tolerance(cart, margin=2), tolerance(c["qvel"][:, 1:], margin=5).amin(1)
-        unforced = tolerance(c["ctrl"][:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")
-        # (1 + cosine) / 2 * (1 + centred) / 2 * (4 + unforced) / 5 * (1 + still) / 2, in few operations
-        return (cosine.mean(1) + 1) * (centred + 1) * (unforced + 4) * (still + 1) / 40
+        upright = ((cosine + 1) / 2).mean(1)
+        centered = (1 + tolerance(cart, margin=2)) / 2
+        small_control = (4 + tolerance(c["ctrl"][:, 0], margin=1, value_at_margin=0, sigmoid="quadratic")) / 5
+        small_velocity = (1 + tolerance(c["qvel"][:, 1:], margin=5).amin(1)) / 2
+        return upright * small_control * small_velocity * centered
 
     def reset(self, draws: Draws, random: np.random.Generator) -> None:
         count, slider, first = draws.count, self.slider, position(self.model, "hinge_1")
