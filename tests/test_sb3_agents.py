@@ -247,7 +247,7 @@ def test_wrong_options_are_one_line(
 def test_sac_balances_the_pole(tmp_path: Path) -> None:
     """Reward is at most 1 a control step: 250 an episode."""
     scene = "--task cartpole_balance --action-repeat 4 --time-limit 250 --device cpu --threads 1"
-    pace = "--steps 10000 --prefill 2000 --train-ratio .2 --eval-every 0 --eval-episodes 8 --checkpoint-every 0"
+    pace = "--steps 14000 --prefill 2000 --train-ratio .2 --eval-every 0 --eval-episodes 8 --checkpoint-every 0"
     learning = "--agent.net-arch 64 64 --agent.batch-size 128 --agent.learning-rate 2e-3 --agent.ent-coef auto_0.1"
     horizon = "--agent.gamma .97 --agent.tau .02"
     train.main(["sb3-sac", "--run", str(tmp_path / "run"), *f"{scene} {pace} {learning} {horizon}".split()])
