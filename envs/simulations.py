@@ -23,8 +23,8 @@ CLOCK = ctypes.c_void_p.in_dll(ctypes.CDLL(str(next(Path(mujoco.__file__).parent
 class Simulations:
     """A `Batch` of a copy of a model, which gives MuJoCo's bits for less time.
 
-    It leaves out MuJoCo's clock, the search for islands of constraints where one tree of bodies makes one, and sensors
-    in all physics steps of a `step` but the last.
+    It leaves out MuJoCo's clock, the search for islands of constraints where one tree of bodies makes one, and, where
+    no field of the model is expanded, sensors in all physics steps of a `step` but the last.
 
     batch       states, fields and resets are its own
     parameters  fields of the model that differ between simulations, arrays (count, ...) to read and write by rows
@@ -50,13 +50,12 @@ class Simulations:
         else:
             self._models = [model]
             self.batch.set_models(model)
-        # A call more takes about as long as the sensors of a step
         self._skips_sensors = model.nsensor > 0 and bool(self._models)
 
     def step(self, substeps: int, rows: np.ndarray | None = None) -> None:
         """Take some physics steps in `rows`, by default all, and compute what follows from the state that results."""
         with untimed():
-            if self._skips_sensors and substeps > 2:
+            if self._skips_sensors and substeps > 2:  # the second call takes about as long as one step's sensors
                 self._switch_off(SENSOR)
                 self.batch.step(ids=rows, nstep=substeps - 1)
                 self._switch_off(0)
