@@ -80,7 +80,7 @@ def measure(task: str, mode: str, peers: list[tuple[str, int]], arguments: argpa
 
 def first_steps(arguments: argparse.Namespace) -> None:
     """Print the seconds from the command to the first step, without and with compiled kernels on disk."""
-    print("\nseconds from the command to the first step")
+    print("seconds from the command to the first step")
     for task in arguments.tasks:
         for mode in arguments.modes:
             with tempfile.TemporaryDirectory() as cache:
@@ -137,9 +137,12 @@ def main() -> None:
     parser.add_argument("--num-envs", nargs="+", type=int, default=[64])
     parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
     parser.add_argument("--repetitions", type=int, default=5, help="turns that count")
-    parser.add_argument("--first-step", action="store_true", help="time the first step, too")
+    parser.add_argument("--first-step", action="store_true", help="time the first step instead")
     parser.add_argument("--json", type=Path, help="file to write")
     arguments = parser.parse_args()
+    if arguments.first_step:
+        first_steps(arguments)
+        return
     singles = [peer for peer in SINGLE if peer in arguments.peers]
     arguments.gl = fastest_gl() if singles and "pixels" in arguments.modes else "disable"
     rows = []
@@ -155,8 +158,6 @@ def main() -> None:
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-    if arguments.first_step:
-        first_steps(arguments)
 
 
 if __name__ == "__main__":
