@@ -10,9 +10,9 @@ import train
 from agents.evaluation import RandomPolicy, evaluate
 
 SCENE = "--task cartpole_balance --observation state --action-repeat 4 --time-limit 250 --device cpu --threads 1"
-PACE = "--steps 10000 --prefill 4000 --train-ratio .0625 --eval-every 0 --eval-episodes 8 --checkpoint-every 0"
+PACE = "--steps 16000 --prefill 4000 --train-ratio .0625 --eval-every 0 --eval-episodes 8 --checkpoint-every 0"
 NETS = "--agent.hidden 64 --agent.model.deter 64 --agent.model.stoch 16 --agent.model.hidden 64 --agent.model.embed 64"
-LEARNING = "--agent.batch 16 --agent.length 8 --agent.starts 64 --agent.horizon 8 --agent.model-lr 1e-3"
+LEARNING = "--agent.batch 16 --agent.length 8 --agent.starts 64 --agent.horizon 8 --agent.exploration .1"
 
 
 @pytest.mark.learning
