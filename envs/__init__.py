@@ -136,7 +136,8 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
 def fields_read(task: Task, *parts: control.Controller | Distraction | Measures | Signal | None) -> tuple[str, ...]:
     """Name every field of the physics that something reads; pictures for people may be made at any time."""
     readers = (part.fields for part in (task, *parts) if part is not None)
-    return tuple(dict.fromkeys(chain(poses_drawn(task.model), ("qpos",), *readers)))
+    drawn = (name for name in poses_drawn(task.model) if name not in task.model_fields)
+    return tuple(dict.fromkeys(chain(drawn, ("qpos",), *readers)))
 
 
 def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:

@@ -65,6 +65,7 @@ class BatchedEnv:
         self._functions, self._engine, self._resets = task, engine, resets
         self._renderer, self._distraction, self._measures = renderer, distraction, measures
         self._signals, self._distractor = signals, distractor
+        self._clean = Scene({**engine.parameters, **engine.fields})
         self._alarms = Alarms(engine)
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
@@ -178,7 +179,7 @@ class BatchedEnv:
             values |= {"measures": self._measures.values, "readings": self._measures.readings}
         values |= {name: signal.read(fields).float() for name, signal in self._signals.items()}
         if self._renderer is not None:
-            scene = Scene(fields)
+            scene = self._clean
             if self._distraction is not None:
                 self._distraction.advance(self._on_device(first), steps, action, scene.poses)
                 scene = self._distraction.apply(scene)
@@ -191,7 +192,7 @@ class BatchedEnv:
     @property
     def kinematics(self) -> dict[str, Tensor]:
         """Copies of the poses that a renderer draws, (N, ...): for pictures that people watch."""
-        return {name: self._engine.fields[name].clone() for name in poses_drawn(self.model)}
+        return {name: self._clean.poses[name].clone() for name in poses_drawn(self.model)}
 
     @property
     def coordinates(self) -> Tensor:

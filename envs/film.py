@@ -35,7 +35,7 @@ class Film:
         """Take in a timestep (N,), at the moment when the environments are there."""
         if self._taken % self._stride == 0 and self._taken <= self.steps:
             self._seen.append(timestep["pixels"][0].cpu())
-            self._poses.append({name: value[:1] for name, value in self._env.kinematics.items()})
+            self._poses.append({name: value[:1].clone() for name, value in self._env.kinematics.items()})
         self._taken += 1
 
     def save(self, path: Path) -> str:

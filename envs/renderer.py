@@ -14,10 +14,10 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from envs import sites, warp_runtime
+from envs import sites, terrain, warp_runtime
 from envs.checks import check_choice, check_positive
 from envs.compositing import composite
-from envs.scene import KINEMATICS, SITES, Backdrop, geom_groups, poses_drawn, visible_sites
+from envs.scene import KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn, visible_sites
 
 BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
@@ -32,6 +32,7 @@ class _Shard:
     context: mjw.RenderContext
     poses: dict[str, Tensor]  # float32 views of `data`
     colours: Tensor  # (n, materials, 4), a view of the model that `trace` draws
+    ground: terrain.Terrain | None
     trace: warp_runtime.Graph  # cast the rays
 
 
@@ -43,7 +44,8 @@ class Renderer:
     Outside the video's window the picture is the clean one. `quality` adds shadows and supersampling, for people.
     On the CPU the environments are shared among `threads` (default: one a core); threads share nothing, so their
     number does not change a pixel. On CUDA the work is queued on torch's current stream, and nothing waits for it.
-    `fields` names the poses that it draws. Tendons are not drawn, and of skins what collides below them.
+    `fields` names the poses that it draws, and heights of ground that differs. Tendons are not drawn, and of skins what
+    collides below them.
     """
 
     def __init__(
@@ -118,6 +120,8 @@ class Renderer:
         for name, values in shard.poses.items():
             pose = poses[name][shard.rows]
             values.copy_((pose[:, self._shown_sites] if name in SITES else pose).reshape(values.shape))
+        if shard.ground is not None:
+            shard.ground.shape(poses[TERRAIN][shard.rows])
         if colours is None:
             shard.colours.copy_(self._colours)
         else:
@@ -170,6 +174,7 @@ class Renderer:
             samples_per_pixel=2 if self._quality else 1,
         )
         model, data = sites.add(self._model, self._sites, model, data, context)
+        model, ground = terrain.add(self._model, model, context, num_envs)
 
         def trace() -> None:
             mjw.refit_bvh(model, data, context)
@@ -180,7 +185,8 @@ class Renderer:
         poses = {name: wp.to_torch(getattr(data, name)) for name in KINEMATICS}
         for geom, site in zip(("geom_xpos", "geom_xmat"), SITES, strict=True):
             poses[geom], poses[site] = poses[geom].split([self._model.ngeom, len(self._sites)], 1)
-        return _Shard(rows, data, context, {name: poses[name] for name in self.fields}, colours, graph)
+        poses = {name: poses[name] for name in self.fields if name != TERRAIN}
+        return _Shard(rows, data, context, poses, colours, ground, graph)
 
     def _has_textures_in_front(self) -> bool:
         materials = self._model.geom_matid[self._opacity > 0]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 SITES = ("site_xpos", "site_xmat")
+TERRAIN = "hfield_data"  # heights (points,) in [0, 1], row by row
 GROUPS = (0, 1, 2)  # of geoms and sites that MuJoCo draws unless told otherwise
 
 
@@ -32,8 +33,9 @@ class Scene(NamedTuple):
 
 
 def poses_drawn(model: mujoco.MjModel) -> tuple[str, ...]:
-    """Name the poses of a model that a renderer draws."""
-    return KINEMATICS + SITES * bool(len(visible_sites(model)))
+    """Name the poses of a model that a renderer draws, and where there is a terrain its heights."""
+    has_terrain = bool((model.geom_type == int(mujoco.mjtGeom.mjGEOM_HFIELD)).any())
+    return KINEMATICS + SITES * bool(len(visible_sites(model))) + (TERRAIN,) * has_terrain
 
 
 def visible_sites(model: mujoco.MjModel) -> np.ndarray:

@@ -62,13 +62,13 @@ def is_sentinel(image: Tensor) -> Tensor:
     return (image == torch.tensor(SENTINEL, dtype=torch.uint8)).all(-1)
 
 
-def traced_background(model: mujoco.MjModel, qpos: np.ndarray, size: int, floor: bool) -> Tensor:
+def traced_background(model: mujoco.MjModel, qpos: np.ndarray, size: int, floor: bool, camera: int = 0) -> Tensor:
     """Cast a ray through the middle of every pixel with mj_ray -> (size, size) bool, what is background."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     mujoco.mj_forward(model, data)
-    axes = data.cam_xmat[0].reshape(3, 3)
-    reach = math.tan(math.radians(model.cam_fovy[0]) / 2)
+    axes = data.cam_xmat[camera].reshape(3, 3)
+    reach = math.tan(math.radians(model.cam_fovy[camera]) / 2)
     groups = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)  # what MuJoCo draws unless told otherwise
     background = torch.zeros(size, size, dtype=torch.bool)
     geom = np.zeros(1, dtype=np.int32)
@@ -76,7 +76,7 @@ def traced_background(model: mujoco.MjModel, qpos: np.ndarray, size: int, floor:
         for x in range(size):
             across, up = (2 * (x + 0.5) / size - 1) * reach, (1 - 2 * (y + 0.5) / size) * reach
             ray = axes @ np.array([across, up, -1.0])
-            mujoco.mj_ray(model, data, data.cam_xpos[0], ray, groups, 1, -1, geom)
+            mujoco.mj_ray(model, data, data.cam_xpos[camera], ray, groups, 1, -1, geom)
             plane = geom[0] >= 0 and model.geom_type[geom[0]] == mujoco.mjtGeom.mjGEOM_PLANE
             background[y, x] = bool(geom[0] < 0 or (plane and floor))
     return background
