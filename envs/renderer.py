@@ -14,10 +14,11 @@ import torch
 import warp as wp
 from torch import Tensor
 
-from envs import sites, terrain, warp_runtime
+from envs import terrain, warp_runtime
+from envs.added_geoms import AddedGeoms
 from envs.checks import check_choice, check_positive
 from envs.compositing import composite
-from envs.scene import KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn, visible_sites
+from envs.scene import KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn
 
 BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
@@ -28,6 +29,7 @@ class _Shard:
     """Hold what one render thread owns: a run of environments and their ray-caster buffers."""
 
     rows: slice
+    model: mjw.Model
     data: mjw.Data
     context: mjw.RenderContext
     poses: dict[str, Tensor]  # float32 views of `data`
@@ -44,8 +46,8 @@ class Renderer:
     Outside the video's window the picture is the clean one. `quality` adds shadows and supersampling, for people.
     On the CPU the environments are shared among `threads` (default: one a core); threads share nothing, so their
     number does not change a pixel. On CUDA the work is queued on torch's current stream, and nothing waits for it.
-    `fields` names the poses that it draws, and heights of ground that differs. Tendons are not drawn, and of skins what
-    collides below them.
+    `fields` names the poses that it draws, and where there is a terrain its heights. Tendons that touch more than two
+    sites are not drawn, and of skins what collides below them.
     """
 
     def __init__(
@@ -67,14 +69,13 @@ class Renderer:
         warp_runtime.start()
         self.num_envs, self.size, self.device = num_envs, size, torch.device(device)
         self.camera, self._model, self._quality = camera, model, quality
-        self._sites = visible_sites(model)  # drawn as further geoms
         self.fields = poses_drawn(model)
         self._opacity = np.where(floor(model, background), np.float32(opacity), np.float32(1))  # (geoms,)
         with warp_runtime.scope(self.device):
             self._mjw_model = mjw.put_model(model)
-            opacities = np.append(self._opacity, np.ones_like(self._sites))
-            self._geom_opacity: wp.array = wp.array(opacities, dtype=wp.float32)  # (geoms + sites,)
-        self._shown_sites = torch.from_numpy(self._sites).to(self.device)
+            self._added = AddedGeoms(model, self.device)
+            opacities = np.append(self._opacity, np.ones(self._added.count))
+            self._geom_opacity: wp.array = wp.array(opacities, dtype=wp.float32)  # (all geoms,)
         self._colours = torch.from_numpy(model.mat_rgba).to(self.device, copy=True)  # (materials, 4)
         count = 1
         if self.device.type == "cpu":
@@ -118,8 +119,10 @@ class Renderer:
 
     def _pose(self, shard: _Shard, poses: Mapping[str, Tensor], colours: Tensor | None) -> None:
         for name, values in shard.poses.items():
-            pose = poses[name][shard.rows]
-            values.copy_((pose[:, self._shown_sites] if name in SITES else pose).reshape(values.shape))
+            values.copy_(poses[name][shard.rows].reshape(values.shape))
+        if self._added.count:
+            places, frames = (poses[name][shard.rows] for name in SITES)
+            self._added.place(places, frames, shard.model, shard.data)
         if shard.ground is not None:
             shard.ground.shape(poses[TERRAIN][shard.rows])
         if colours is None:
@@ -173,7 +176,8 @@ class Renderer:
             use_shadows=self._quality,
             samples_per_pixel=2 if self._quality else 1,
         )
-        model, data = sites.add(self._model, self._sites, model, data, context)
+        if self._added.count:
+            model, data = self._added.add(self._model, model, data, context)
         model, ground = terrain.add(self._model, model, context, num_envs)
 
         def trace() -> None:
@@ -183,10 +187,8 @@ class Renderer:
         graph = warp_runtime.Graph(trace, self.device)
         graph()  # compile and build here, on one thread; the render threads then only launch
         poses = {name: wp.to_torch(getattr(data, name)) for name in KINEMATICS}
-        for geom, site in zip(("geom_xpos", "geom_xmat"), SITES, strict=True):
-            poses[geom], poses[site] = poses[geom].split([self._model.ngeom, len(self._sites)], 1)
-        poses = {name: poses[name] for name in self.fields if name != TERRAIN}
-        return _Shard(rows, data, context, poses, colours, ground, graph)
+        poses |= {name: poses[name][:, : self._model.ngeom] for name in ("geom_xpos", "geom_xmat")}
+        return _Shard(rows, model, data, context, poses, colours, ground, graph)
 
     def _has_textures_in_front(self) -> bool:
         materials = self._model.geom_matid[self._opacity > 0]

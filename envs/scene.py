@@ -10,7 +10,7 @@ from torch import Tensor
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 SITES = ("site_xpos", "site_xmat")
 TERRAIN = "hfield_data"  # heights (points,) in [0, 1], row by row
-GROUPS = (0, 1, 2)  # of geoms and sites that MuJoCo draws unless told otherwise
+GROUPS = (0, 1, 2)  # of geoms, sites and tendons that MuJoCo draws unless told otherwise
 
 
 class Backdrop(NamedTuple):
@@ -35,15 +35,30 @@ class Scene(NamedTuple):
 def poses_drawn(model: mujoco.MjModel) -> tuple[str, ...]:
     """Name the poses of a model that a renderer draws, and where there is a terrain its heights."""
     has_terrain = bool((model.geom_type == int(mujoco.mjtGeom.mjGEOM_HFIELD)).any())
-    return KINEMATICS + SITES * bool(len(visible_sites(model))) + (TERRAIN,) * has_terrain
+    has_sites = bool(len(visible_sites(model)) or len(visible_tendons(model)))  # between which tendons are
+    return KINEMATICS + SITES * has_sites + (TERRAIN,) * has_terrain
 
 
 def visible_sites(model: mujoco.MjModel) -> np.ndarray:
     """Number the sites that MuJoCo draws."""
-    alpha, own = model.site_rgba[:, 3].copy(), (model.site_rgba != (0.5, 0.5, 0.5, 1)).any(1)
-    of_material = (model.site_matid >= 0) & ~own  # a site that keeps the default colour has its material's
-    alpha[of_material] = model.mat_rgba[model.site_matid[of_material], 3]
-    return np.flatnonzero(np.isin(model.site_group, GROUPS) & (alpha > 0))
+    shown = opacity(model, model.site_rgba, model.site_matid) > 0
+    return np.flatnonzero(np.isin(model.site_group, GROUPS) & shown)
+
+
+def visible_tendons(model: mujoco.MjModel) -> np.ndarray:
+    """Number the tendons between two sites that MuJoCo draws; those that go further or around something are none."""
+    first = np.minimum(model.tendon_adr, model.nwrap - 2)[:, None] + np.arange(2)  # (tendons, 2)
+    pair = (model.tendon_num == 2) & (model.wrap_type[first] == int(mujoco.mjtWrap.mjWRAP_SITE)).all(1)
+    shown = opacity(model, model.tendon_rgba, model.tendon_matid) > 0
+    return np.flatnonzero(pair & np.isin(model.tendon_group, GROUPS) & shown)
+
+
+def opacity(model: mujoco.MjModel, rgba: np.ndarray, matid: np.ndarray) -> np.ndarray:
+    """Return the opacity (n,) of colours (n, 4); what keeps the default colour has its material's, if it has one."""
+    alpha, own = rgba[:, 3].copy(), (rgba != (0.5, 0.5, 0.5, 1)).any(1)
+    of_material = (matid >= 0) & ~own
+    alpha[of_material] = model.mat_rgba[matid[of_material], 3]
+    return alpha
 
 
 def geom_groups(model: mujoco.MjModel) -> list[int]:
