@@ -155,6 +155,21 @@ def test_a_recorded_graph_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> Non
             assert torch.equal(recorded.render(some, video, colours[k]), plain.render(some, video, colours[k]))
 
 
+@pytest.mark.parametrize("task", ["quadruped_escape", "ball_in_cup_catch", "finger_turn_hard"])
+def test_a_recorded_graph_draws_other_ground_strings_and_sites(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on CUDA, here on the processor."""
+    env = envs.make(task, 3, seed=4)
+    plain = Renderer(env.model, 3, 29, camera=env.camera, threads=1)
+    monkeypatch.setattr(warp_runtime, "GRAPHS", ("cpu",))
+    recorded = Renderer(env.model, 3, 29, camera=env.camera, threads=1)
+    pictures = []
+    for _ in range(2):
+        env.reset()
+        pictures.append(recorded.render(env.kinematics))
+        assert torch.equal(pictures[-1], plain.render(env.kinematics))
+    assert not torch.equal(*pictures)
+
+
 def scene_on(device: str, name: str) -> tuple[mujoco.MjModel, distractions.Distraction, dict[str, Tensor]]:
     model, states = random_states("walker", "stand", 8)
     kinematics = poses(model, states) | {"subtree_com": torch.zeros(8, model.nbody, 3)}
@@ -178,6 +193,18 @@ def test_cuda_draws_what_the_processor_draws(name: str) -> None:
     here = Renderer(model, 8, 48, "sky+grid", 0.3).render(*scene)
     difference = (Renderer(model, 8, 48, "sky+grid", 0.3, device="cuda").render(*there).cpu().int() - here.int()).abs()
     assert ((difference <= 1).all(-1)).float().mean() > 0.999
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("task", ["quadruped_escape", "ball_in_cup_catch", "finger_turn_hard"])
+def test_cuda_draws_ground_strings_and_sites(task: str) -> None:
+    env = envs.make(task, 3, seed=4, engine="c")
+    here, there = (Renderer(env.model, 3, 48, camera=env.camera, device=device) for device in ("cpu", "cuda"))
+    for _ in range(2):
+        env.reset()
+        moved = {name: value.float().cuda() for name, value in env.kinematics.items()}
+        difference = (there.render(moved).cpu().int() - here.render(env.kinematics).int()).abs()
+        assert ((difference <= 1).all(-1)).float().mean() > 0.998
 
 
 @pytest.mark.gpu

@@ -21,7 +21,7 @@ from agents.runs.statistics import bootstrap_interval
 from views.curves import read_rows
 
 CONDITIONS = {
-    "seldom": "--task ball_in_cup_catch --distraction video",
+    "seldom": "--task cartpole_balance_sparse --observation state",
     "agent": "--task walker_stand --distraction agent",
 }
 VARIANTS = {
