@@ -73,15 +73,15 @@ def make(
     measures: of the episode so far (N, M), all or those named; signals: what agents' own rewards read, each by its
     name; distractor: of the background (N, 48). See `BatchedEnv.measure_names` and `.signal_shapes`.
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
-    background, distraction_window, video_*: see `envs.distractions.make` and `envs.renderer.Renderer`.
-    stagger: let the first episodes end in turn. contacts, constraints, deterministic: see `WarpEngine`.
-    Raises ValueError, in one line, for names and numbers that make no sense.
+    background, distraction_window, video_*: see `distractions.make`, `Renderer`. stagger: first episodes end in turn.
+    contacts, constraints, deterministic: see `WarpEngine`. Raises ValueError, in one line, for what makes no sense.
     """
     check_choice("task", task, TASKS)
     check_choice("engine", engine, ENGINES)
-    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit)
+    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, size=size)
     check_positive(threads=threads, contacts=contacts, constraints=constraints)
-    distractions.check(distraction, pixels, distractor)
+    videos = (distraction_window, video_change, video_split, video_dir)
+    distractions.check(distraction, *videos, background, pixels, distractor)
     functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
     warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
     home = where if warp else torch.device("cpu")
@@ -89,7 +89,7 @@ def make(
     if pixels:
         look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task, 0))
         renderer = draw(functions.model, num_envs, size, *look, home, workers)
-        shown = (num_envs, functions.model, size, distraction_window, video_change, video_split, seed, home, video_dir)
+        shown = (num_envs, functions.model, size, *videos[:3], seed, home, video_dir)
         more: Any = {"record": partial(record, task, size=size, threads=workers), "camera": look[-1]}
         moving = distractions.make(distraction, *shown, **more, action_dim=control.action_dim(functions))
     described = Measures(chosen(functions.measures, measures, task), num_envs, home) if measures else None
@@ -127,7 +127,7 @@ def simulate(functions: Task, num_envs: int, fields: tuple[str, ...], threads: i
 
 def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: str) -> dict[str, Measure]:
     """Choose measures by name, in the order asked for; all, if asked for with True."""
-    names = tuple(measures) if isinstance(asked, bool) else tuple(asked)
+    names = tuple(measures) if isinstance(asked, bool) else (asked,) if isinstance(asked, str) else tuple(asked)
     for name in names:
         check_choice(f"measure of {task}", name, tuple(measures))
     return {name: measures[name] for name in names}

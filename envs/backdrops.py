@@ -31,9 +31,10 @@ class Clips:
     def advance(self, is_first: Tensor, steps: int, action: Tensor, poses: Mapping[str, Tensor]) -> None:
         """Move on by `steps` control steps; rows that begin an episode, is_first (N,) bool, get a new clip."""
         age = self.age + steps
-        # The remainder is kept, so that with action repeat a clip still lasts `change` steps on average.
-        due = age >= self.change if self.change else torch.zeros_like(is_first)
-        self.age = torch.where(is_first, 0, torch.where(due, age - self.change, age))
+        due = torch.zeros_like(is_first)
+        if self.change:  # the remainder is kept, so that with action repeat a clip still lasts so long on average
+            due, age = age >= self.change, age % self.change
+        self.age = torch.where(is_first, 0, age)
         clip, phase = self._draw()
         renew = is_first | due
         self.clip = torch.where(renew, clip, self.clip)
@@ -64,7 +65,7 @@ class Clips:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on exactly where `state` was taken; raises ValueError if the videos are not those of then."""
+        """Go on exactly where `state` was taken; raises ValueError for videos of another number or other lengths."""
         device = self.bank.frames.device
         if not torch.equal(state["lengths"].to(device), self.bank.lengths):
             raise ValueError("the videos have changed since this state was saved: their number or lengths differ")

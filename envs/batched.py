@@ -20,6 +20,7 @@ from torch import Tensor
 
 from envs import control
 from envs.alarms import Alarms
+from envs.checks import check_rows
 from envs.distractions import Distraction, colours
 from envs.engines import Engine
 from envs.measures import Measures
@@ -70,7 +71,7 @@ class BatchedEnv:
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
         self._age = np.zeros(self.num_envs, np.int64)  # control steps since the episode began
-        self._last = np.ones(self.num_envs, bool)
+        self._last, self._terminal = np.ones(self.num_envs, bool), np.zeros(self.num_envs, bool)
         self.observation_shapes: dict[str, tuple[int, ...]] = {}
         self.camera = 0 if renderer is None else renderer.camera
         if renderer is not None:
@@ -104,15 +105,15 @@ class BatchedEnv:
         """Begin new episodes in `rows` (N,) bool, by default everywhere; return (N,), where these are first rows.
 
         Other rows stay where they are and say so with reward 0. Where all begin, staggered ages make the first
-        episodes end in turn.
+        episodes end in turn. Raises ValueError for rows of another shape or kind.
         """
         engine = self._engine
-        first = np.ones_like(self._last) if rows is None else rows.cpu().numpy()
+        first = np.ones_like(self._last) if rows is None else check_rows("rows", rows, self.num_envs).cpu().numpy()
         self._begin(first)
-        self._last = self._last & ~first
+        self._last, self._terminal = self._last & ~first, self._terminal & ~first
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         action = torch.zeros(self.num_envs, self.action_dim, dtype=engine.dtype, device=engine.device)
-        timestep = self._timestep(reward, first, np.zeros_like(first), 0, action)
+        timestep = self._timestep(reward, first, 0, action)
         if self.stagger and rows is None:
             self._age = np.arange(self.num_envs) * self.step_limit // self.num_envs
         return timestep
@@ -152,8 +153,8 @@ class BatchedEnv:
                 terminal |= running & functions.terminal(engine.fields).cpu().numpy()
             running = running & (self._age < self.step_limit) & ~terminal
         self._begin(first)
-        self._last = ~first & (terminal | (self._age >= self.step_limit))
-        return self._timestep(reward, first, terminal, 0 if first.all() else self.action_repeat, action)
+        self._last, self._terminal = ~first & (terminal | (self._age >= self.step_limit)), terminal
+        return self._timestep(reward, first, 0 if first.all() else self.action_repeat, action)
 
     def _begin(self, rows: np.ndarray) -> None:
         """Put rows (N,) bool into initial states."""
@@ -167,17 +168,16 @@ class BatchedEnv:
     def _on_device(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(rows).to(self._engine.device, non_blocking=True)
 
-    def _timestep(
-        self, reward: Tensor, first: np.ndarray, terminal: np.ndarray, steps: int, action: Tensor
-    ) -> TensorDict:
-        flags = {"is_first": first, "is_last": self._last, "is_terminal": terminal}  # (N,) bool, on the host
-        values = {"reward": reward.float()} | {name: torch.from_numpy(rows) for name, rows in flags.items()}
+    def _timestep(self, reward: Tensor, first: np.ndarray, steps: int, action: Tensor) -> TensorDict:
+        flags = {"is_first": first, "is_last": self._last, "is_terminal": self._terminal}  # (N,) bool, on the host
+        values = {"reward": reward.float()} | {name: torch.from_numpy(rows.copy()) for name, rows in flags.items()}
         fields = self._engine.fields
         if "state" in self.observation_shapes:
             values["state"] = self._functions.observe(fields).float()
         if self._measures is not None:
             values |= {"measures": self._measures.values, "readings": self._measures.readings}
-        values |= {name: signal.read(fields).float() for name, signal in self._signals.items()}
+        # a signal may be a view of the physics, which moves on
+        values |= {name: signal.read(fields).to(torch.float32, copy=True) for name, signal in self._signals.items()}
         if self._renderer is not None:
             scene = self._clean
             if self._distraction is not None:
@@ -201,7 +201,7 @@ class BatchedEnv:
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
-        """Live views of what differs in the model between environments: (N, ...) or, where all share one, (...)."""
+        """Live views of what differs in the model between environments, (N, ...)."""
         return self._engine.parameters
 
     @property
@@ -216,6 +216,7 @@ class BatchedEnv:
             "parameters": {name: values.cpu().clone() for name, values in self._engine.parameters.items()},
             "age": torch.from_numpy(self._age.copy()),
             "last": torch.from_numpy(self._last.copy()),
+            "terminal": torch.from_numpy(self._terminal.copy()),
             "resets": self._resets.state_dict(),
             "distraction": None if self._distraction is None else self._distraction.state_dict(),
             "measures": None if self._measures is None else self._measures.state_dict(),
@@ -226,7 +227,7 @@ class BatchedEnv:
         everywhere = np.arange(self.num_envs)
         parameters = {name: values.numpy() for name, values in state["parameters"].items()}
         self._engine.set_state(everywhere, state["physics"].numpy(), parameters)
-        self._age, self._last = state["age"].numpy().copy(), state["last"].numpy().copy()
+        self._age, self._last, self._terminal = (state[name].numpy().copy() for name in ("age", "last", "terminal"))
         self._resets.load_state_dict(state["resets"])
         if self._distraction is not None:
             self._distraction.load_state_dict(state["distraction"])
@@ -237,17 +238,17 @@ class BatchedEnv:
         """Put environment n where environment source[n] was in a `state_dict` of environments made alike; return (N,).
 
         source: (N,) int64. Rewards are 0. What is drawn later, starts and backgrounds, stays these environments' own.
+        Sensors of acceleration, force and touch say what there would be without actuators, as in first rows.
         """
         source, engine = source.cpu(), self._engine
         parameters = {name: values[source].numpy() for name, values in state["parameters"].items()}
         engine.set_state(np.arange(self.num_envs), state["physics"][source].numpy(), parameters)
-        self._age, self._last = state["age"][source].numpy(), state["last"][source].numpy()
+        self._age, self._last, self._terminal = (state[name][source].numpy() for name in ("age", "last", "terminal"))
         if self._measures is not None:
             of = {name: values[source.to(values.device)] for name, values in state["measures"].items()}
             self._measures.load_state_dict(of)
         nothing = torch.zeros(self.num_envs, 1 + self.action_dim, dtype=engine.dtype, device=engine.device)
-        never = np.zeros_like(self._last)
-        return self._timestep(nothing[:, 0], never, never, 0, nothing[:, 1:])
+        return self._timestep(nothing[:, 0], np.zeros_like(self._last), 0, nothing[:, 1:])
 
     def close(self) -> None:
         """Stop the render threads."""

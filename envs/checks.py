@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 
 def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
@@ -22,6 +23,13 @@ def check_positive(**numbers: int | None) -> None:
             raise ValueError(f"{option} must be at least 1, got {value}")
 
 
+def check_rows(option: str, rows: Tensor, num_envs: int) -> Tensor:
+    """Return a mask (N,) bool; raise ValueError, with the option's name, for anything else."""
+    if rows.shape != (num_envs,) or rows.dtype != torch.bool:
+        raise ValueError(f"{option} must be ({num_envs},) of torch.bool, not {tuple(rows.shape)} of {rows.dtype}")
+    return rows
+
+
 def check_device(device: torch.device | str) -> torch.device:
     """Return a device that is here, CUDA first for "auto"; raise ValueError for any but cpu and a cuda that is here."""
     if device == "auto":
@@ -34,6 +42,9 @@ def check_device(device: torch.device | str) -> torch.device:
         raise ValueError(f"the device must be cpu or cuda, got {device.type}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {str(device)!r}: torch finds no CUDA device here; take 'cpu'")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"device {str(device)!r}: torch finds {count} CUDA device{'s' * (count > 1)} here")
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device

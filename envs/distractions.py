@@ -13,7 +13,7 @@ from envs import distracting, videos
 from envs.backdrops import Clips, Noise
 from envs.checks import check_choice
 from envs.reafferent import Reafferent
-from envs.scene import Backdrop, Scene
+from envs.scene import BACKGROUNDS, Backdrop, Scene
 from envs.videos import Bank
 
 # In this order, which the seeds of their draws depend on.
@@ -115,8 +115,8 @@ def make(
     videos in MiB.
     Raises ValueError for names and numbers that make no sense, and what `videos.from_folder` raises.
     """
+    check(name, window, change, split, video_dir)
     suite = distracting.parts(name)
-    _check(name, suite, window, change, split, video_dir)
     if name == "none":
         return None
     device, pixels = torch.device(device), round(window * size / 64)
@@ -153,12 +153,33 @@ def shows_background(name: str) -> bool:
     return "background" in suite if suite else name != "none"
 
 
-def check(name: str, pixels: bool, distractor: bool) -> None:
-    """Raise ValueError for a distraction without pixels, and for asking the state of a background that there is not."""
+def check(
+    name: str,
+    window: int,
+    change: int,
+    split: str,
+    video_dir: str | Path | None,
+    background: str = "sky",
+    pixels: bool = True,
+    distractor: bool = False,
+) -> None:
+    """Raise ValueError, in one line, for what cannot be made, or not be seen or told."""
+    check_choice("distraction", name, DISTRACTIONS)
+    check_choice("video_split", split, videos.SPLITS)
+    check_choice("background", background, BACKGROUNDS)
+    suite = distracting.parts(name)
     if name != "none" and not pixels:
         raise ValueError(f"the distraction {name!r} needs pixels")
     if distractor and not shows_background(name):
         raise ValueError(f"the distraction {name!r} shows no background of its own, whose state could be told")
+    if window not in WINDOWS:
+        raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
+    if window != max(WINDOWS) and suite:
+        raise ValueError(f"distraction_window {window} is not for {name!r}, which has the whole sky")
+    if change < 0:
+        raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
+    if video_dir is not None and name != "video" and "background" not in suite:
+        raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")
 
 
 def colours(backdrop: Backdrop) -> Tensor:
@@ -169,22 +190,6 @@ def colours(backdrop: Backdrop) -> Tensor:
     """
     frames = backdrop.frames[backdrop.current.long()].permute(0, 3, 1, 2).float() / 255  # (N, 3, window, window)
     return torch.nn.functional.adaptive_avg_pool2d(frames, GRID).permute(0, 2, 3, 1).flatten(1)
-
-
-def _check(
-    name: str, suite: tuple[str, ...], window: int, change: int, split: str, video_dir: str | Path | None
-) -> None:
-    """Raise ValueError, in one line, for what `make` cannot do."""
-    check_choice("distraction", name, DISTRACTIONS)
-    check_choice("video_split", split, videos.SPLITS)
-    if window not in WINDOWS:
-        raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
-    if window != max(WINDOWS) and suite:
-        raise ValueError(f"distraction_window {window} is not for {name!r}, which has the whole sky")
-    if change < 0:
-        raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
-    if video_dir is not None and name != "video" and "background" not in suite:
-        raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")
 
 
 def _bank(

@@ -18,7 +18,7 @@ class Engine(Protocol):
     """N copies of a model.
 
     fields      live views of MuJoCo's data by name, (N, ...) in `dtype` on `device`, rotations as 9 numbers
-    parameters  fields of the model that differ between environments, (N, ...) or, where all share one, (...)
+    parameters  fields of the model that differ between environments, (N, ...)
     skips_rows  whether stepping fewer rows takes less time
     room        how many contacts and constraints fit, by the option that sets it; empty where memory grows
     """

@@ -57,6 +57,14 @@ class GoalEnv:
         """Apply actions (N, A); see `BatchedEnv.step`."""
         return self._answered(self.env.step(action))
 
+    def place(self, state: dict[str, Any], source: Tensor) -> TensorDict:
+        """Put environment n where environment source[n] was, goal included; see `BatchedEnv.place`."""
+        timestep = self.env.place(state["env"], source)
+        self.goal = state["goal"].to(self.env.device)[source.to(self.env.device)]
+        timestep = self._answered(timestep)
+        timestep["reward"].zero_()
+        return timestep
+
     def _answered(self, timestep: TensorDict) -> TensorDict:
         """Put the goal and its reward into a timestep (N,)."""
         first = timestep["is_first"]  # (N,)

@@ -21,7 +21,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs import CAMERAS, BatchedEnv, make
-from envs.checks import check_choice, check_positive
+from envs.checks import check_choice, check_positive, check_rows
 
 if TYPE_CHECKING:
     from envs.renderer import Renderer  # takes seconds to import
@@ -30,6 +30,7 @@ RENDER_MODES = ["rgb_array"]
 ARRAYS: dict[str, ModuleType] = {"numpy": np, "torch": torch}
 MODES = {mode.value: mode for mode in AutoresetMode}
 OPTIONS = tuple(inspect.signature(make).parameters)
+OF_VECTORS = ("num_envs", "arrays", "autoreset_mode")
 RESET_MASK = "reset_mask"  # gymnasium's reset option: which rows (N,) bool begin anew
 
 
@@ -100,7 +101,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin new episodes, everywhere or in the rows of `options["reset_mask"]` (N,) bool.
 
-        One seed decides all environments, as in `envs.make`, but for the videos that were made with its seed.
+        One seed decides all environments. Without a distraction they begin as `envs.make` with this seed does; videos
+        stay those that were made.
         """
         if seed is not None and not isinstance(seed, int | np.integer):
             raise ValueError(f"one seed decides all environments: give an int, not {seed}")
@@ -118,7 +120,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         elif self._timestep is None:
             raise ResetNeeded(f"reset all environments before some: {RESET_MASK} came first")
         else:
-            timestep = self._begin(self._checked(rows), self._timestep)
+            rows = check_rows(RESET_MASK, torch.as_tensor(rows, device=self.device), self.num_envs)
+            timestep = self._begin(rows, self._timestep)
         return self._observation(timestep), self._info(timestep)
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -178,13 +181,6 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             return {}
         return {"measures": timestep["measures"], "_measures": torch.ones_like(timestep["is_last"])}
 
-    def _checked(self, rows: Any) -> Tensor:
-        mask = torch.as_tensor(rows, device=self.device)
-        if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
-            found = f"{tuple(mask.shape)} of {mask.dtype}"
-            raise ValueError(f"{RESET_MASK} must be ({self.num_envs},) of torch.bool, not {found}")
-        return mask
-
 
 class NumpyVectorEnv(ArrayConversion):
     """gymnasium's conversion of tensors to NumPy and back, with `final_obs` as its wrappers read it.
@@ -203,11 +199,14 @@ class NumpyVectorEnv(ArrayConversion):
 
 
 class Env(gymnasium.Env):
-    """One environment for `gymnasium.make`, in NumPy; for options, see `make_torch`."""
+    """One environment for `gymnasium.make`, in NumPy; for options, see `make_torch`, but for `OF_VECTORS`."""
 
     metadata: dict[str, Any] = {"render_modes": RENDER_MODES}  # noqa: RUF012, as gymnasium has it
 
     def __init__(self, task: str, render_mode: str | None = None, **options: Any) -> None:
+        for name in OF_VECTORS:
+            if name in options:
+                raise ValueError(f"{name} is for gymnasium.make_vec: gymnasium.make gives one environment, in NumPy")
         never = AutoresetMode.DISABLED
         self._envs = make_vec(task, 1, "numpy", autoreset_mode=never, render_mode=render_mode, **options)
         self.render_mode = render_mode

@@ -18,9 +18,8 @@ from envs import terrain, warp_runtime
 from envs.added_geoms import AddedGeoms
 from envs.checks import check_choice, check_positive
 from envs.compositing import composite
-from envs.scene import KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn
+from envs.scene import BACKGROUNDS, KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn
 
-BACKGROUNDS = ("sky", "sky+floor", "sky+grid")
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
 
 

@@ -17,8 +17,10 @@ from envs.gym import VectorEnv, make_torch
 def make_vec_env(task: str, num_envs: int = 1, **options: Any) -> VecMonitor:
     """Make N environments of a task that report their episodes, as stable-baselines3's function of this name does.
 
-    For options, see `envs.gym.make_torch`.
+    For options, see `envs.gym.make_torch`; stable-baselines3 needs same-step autoreset, so that is none of them.
     """
+    if "autoreset_mode" in options:
+        raise ValueError("autoreset_mode is no option here: stable-baselines3 needs SameStep")
     return VecMonitor(VecEnv(make_torch(task, num_envs, AutoresetMode.SAME_STEP, **options)))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 KINEMATICS = ("geom_xpos", "geom_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 SITES = ("site_xpos", "site_xmat")
+BACKGROUNDS = ("sky", "sky+floor", "sky+grid")  # what a video replaces
 TERRAIN = "hfield_data"  # heights (points,) in [0, 1], row by row
 GROUPS = (0, 1, 2)  # of geoms, sites and tendons that MuJoCo draws unless told otherwise
 

@@ -31,7 +31,7 @@ def read(folder: str | Path, split: str, size: int, limit: int, number: int | No
             if total > limit:
                 raise ValueError(
                     f"the {split} videos of {str(folder)!r} take more than {limit / 2**20:.0f} MiB at {size}x{size}: "
-                    "use fewer or shorter ones, a smaller window, or raise the video memory"
+                    "use fewer or shorter ones, or a smaller picture or window"
                 )
         if len(frames) < 2:
             raise ValueError(f"video {str(path)!r} does not move: it has {len(frames)} frames, and needs at least 2")

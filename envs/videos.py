@@ -56,7 +56,7 @@ def equal(clips: int, length: int, size: int, device: torch.device, memory: int 
     if need > memory:
         raise ValueError(
             f"{clips} videos of {length} frames take {need:.0f} MiB at {size}x{size}, more than the {memory} MiB "
-            "allowed: use a smaller picture or window, or raise the video memory"
+            "allowed: use a smaller picture or window"
         )
     frames = torch.empty(clips * length, size, size, 3, dtype=torch.uint8, device=device)
     return Bank(frames, torch.full((clips,), length, device=device))

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import envs
+from envs.checks import check_device
 
 PIXELS = {"pixels": True}
 VIDEO = {"pixels": True, "distraction": "video"}
@@ -25,6 +26,11 @@ NAMES: list[tuple[dict[str, Any], str]] = [
     (PIXELS | {"distraction": "dcs-hrad"}, "unknown distraction 'dcs-hrad': did you mean 'dcs-hard'?"),
     (PIXELS | {"background": "floor"}, "unknown background 'floor'"),
     (VIDEO | {"video_split": "test"}, "unknown video_split 'test'"),
+    ({"video_split": "held-out"}, "unknown video_split 'held-out': did you mean 'held_out'?"),
+    ({"background": "sky+flor"}, "unknown background 'sky+flor': did you mean 'sky+floor'?"),
+    ({"distraction": "vidoe"}, "unknown distraction 'vidoe': did you mean 'video'?"),
+    (PIXELS | {"distraction": "dcs-easy", "background": "sea"}, "unknown background 'sea'"),
+    ({"measures": "torso_heigth"}, "did you mean 'torso_height'?"),
 ]
 NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
@@ -35,6 +41,8 @@ NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"contacts": -1, "engine": "warp"}, "contacts must be at least 1, got -1"),
     ({"constraints": 0, "engine": "warp"}, "constraints must be at least 1, got 0"),
     (PIXELS | {"size": 0}, "size must be at least 1, got 0"),
+    ({"size": -64}, "size must be at least 1, got -64"),
+    ({"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
     (VIDEO | {"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
     (VIDEO | {"video_change": -50}, "video_change must be 0 (every episode) or a number of control steps, got -50"),
     (VIDEO | {"size": 1024}, "more than the 512 MiB allowed: use a smaller picture or window"),
@@ -43,6 +51,7 @@ PLACES: list[tuple[dict[str, Any], str]] = [
     ({"device": "cdua"}, "unknown device 'cdua': take 'cpu', 'cuda' or 'auto'"),
     ({"device": "mps"}, "the device must be cpu or cuda, got mps"),
     ({"distraction": "video"}, "the distraction 'video' needs pixels"),
+    ({"video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of 'dcs-...', not for 'none'"),
     (PIXELS | {"distraction": "noise", "video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of"),
     (PIXELS | {"distraction": "dcs-easy", "distraction_window": 32}, "distraction_window 32 is not for 'dcs-easy'"),
 ]
@@ -53,6 +62,14 @@ def test_names_numbers_and_places(options: dict[str, Any], line: str) -> None:
     with pytest.raises(ValueError) as caught:
         envs.make(**({"task": "walker_walk"} | options))
     assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_cuda_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="device 'cuda:7': torch finds 1 CUDA device here"):
+        check_device("cuda:7")
+    assert check_device("cuda:0") == torch.device("cuda:0")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -11,6 +11,7 @@ from tensordict import TensorDict
 
 import envs
 from envs.batched import BatchedEnv
+from envs.engines import CEngine
 from envs.tasks import TASKS
 
 N, LIMIT = 5, 7
@@ -172,3 +173,54 @@ def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
     env.reset()
     with pytest.raises(ValueError, match=message):
         env.step(action)
+
+
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_earlier_timesteps_stay_as_they_were(engine: str) -> None:
+    """The physics moves on in place, and what a timestep holds must not move with it; nor the other way round."""
+    env = envs.make("reacher_hard", 2, engine=engine, time_limit=3, signals=True, measures=True, **VIDEO)
+    timesteps = [env.reset()]
+    copies = [timesteps[0].clone()]
+    for action in actions(env, 6):
+        timesteps.append(env.step(action))
+        copies.append(timesteps[-1].clone())
+    assert all(same(*pair) for pair in zip(timesteps, copies, strict=True))
+    assert timesteps[3]["is_last"].all()
+    timesteps[-1]["is_last"].fill_(True)
+    assert not env.step(actions(env, 1)[0])["is_first"].any()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_observations_are_no_views_of_the_physics(name: str) -> None:
+    """Where the physics is in single precision no conversion would copy them."""
+    task = TASKS[name]()
+    physics = CEngine(task.model, 2, task.fields, task.model_fields, 1)
+    fields = {field: value.float() for field, value in physics.fields.items()}
+    held = {value.untyped_storage().data_ptr() for value in fields.values()}
+    assert task.observe(fields).untyped_storage().data_ptr() not in held
+
+
+def test_an_episode_that_ended_by_itself_says_so_also_when_others_begin_and_where_it_is_put() -> None:
+    env, copies = (envs.make("lqr_lqr_2_1", 2, seed=seed) for seed in (0, 1))
+    env.reset(), copies.reset()
+    state = env.state_dict()
+    state["physics"][0] = 0  # at rest in the middle: arrived
+    env.load_state_dict(state)
+    ended = env.step(torch.zeros(2, env.action_dim))
+    saved = copy.deepcopy(env.state_dict())
+    others = env.reset(torch.tensor([False, True]))
+    placed = copies.place(saved, torch.tensor([1, 0]))
+    for timestep, expected in ((ended, [True, False]), (others, [True, False]), (placed, [False, True])):
+        assert timestep["is_last"].tolist() == timestep["is_terminal"].tolist() == expected
+    began = env.step(torch.zeros(2, env.action_dim))
+    assert began["is_first"].tolist() == [True, False] and not began["is_terminal"].any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"), [([0, 0, 0, 0, 1], r"\(5,\) of torch.int64"), ([True, False], r"\(2,\) of torch.bool")]
+)
+def test_rows_to_begin_are_a_mask(rows: list, found: str) -> None:
+    env = envs.make("reacher_easy", N)
+    env.reset()
+    with pytest.raises(ValueError, match=rf"rows must be \(5,\) of torch.bool, not {found}"):
+        env.reset(torch.tensor(rows))

@@ -97,6 +97,16 @@ def test_an_episode_brings_a_new_video_to_its_row_alone_and_starts_its_count() -
     assert clips.age.tolist() == [8, 0, 8, 8, 0]
 
 
+def test_a_stride_longer_than_a_clip_lasts_leaves_nothing_due() -> None:
+    clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=2, seed=3)
+    for _ in range(7):
+        advance(clips, nobody(5), 5)
+    before = clips.clip
+    first = torch.tensor([False, True, False, False, True])
+    advance(clips, first, 0)
+    assert ((clips.clip != before) == first).all()
+
+
 def test_every_episode_means_no_change_in_between() -> None:
     clips = Clips(numbered_bank(tuple([2] * 255)), 5, change=0, seed=3)
     before = clips.clip

@@ -215,6 +215,12 @@ def test_what_makes_no_sense_is_refused_in_one_line(options: dict[str, Any], lin
     assert str(caught.value) == line
 
 
+@pytest.mark.parametrize("option", [{"num_envs": 2}, {"arrays": "torch"}, {"autoreset_mode": "SameStep"}])
+def test_one_environment_is_not_several(option: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(option))} is for gymnasium.make_vec"):
+        gymnasium.make("empower/walker_walk-v0", **option)
+
+
 def test_wrong_names_suggest_the_nearest() -> None:
     with pytest.raises(NameNotFound, match="Did you mean: `walker_walk`"):
         gymnasium.make("empower/walker_wlak-v0")

@@ -94,6 +94,8 @@ def test_only_same_step_environments_of_ours_are_taken() -> None:
     for env in (gymnasium.make_vec("empower/walker_walk-v0"), gymnasium.make_vec("CartPole-v1")):
         with pytest.raises(ValueError, match='stable-baselines3 needs our environments with autoreset_mode="SameStep"'):
             envs.sb3.VecEnv(env)
+    with pytest.raises(ValueError, match="autoreset_mode is no option here"):
+        envs.sb3.make_vec_env("walker_walk", autoreset_mode="Disabled")
 
 
 def test_episodes_are_reported_and_their_own_factory_finds_the_ids() -> None:

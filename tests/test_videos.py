@@ -67,7 +67,7 @@ def test_a_bank_beyond_the_memory_is_refused_before_it_is_made() -> None:
         videos.procedural(0, "train", 1024, CPU, memory=100)
     assert str(refusal.value) == (
         "40 videos of 100 frames take 12000 MiB at 1024x1024, more than the 100 MiB allowed: "
-        "use a smaller picture or window, or raise the video memory"
+        "use a smaller picture or window"
     )
 
 
