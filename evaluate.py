@@ -19,7 +19,7 @@ from torch import Tensor
 import envs as environments
 from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.command_line import read_command
-from agents.config import Config, nearest
+from agents.config import Config
 from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose, examined
 from agents.replay import ReplayBuffer
@@ -28,6 +28,7 @@ from agents.runs.folder import load_config
 from agents.skills import library
 from envs import distracting, suites
 from envs.batched import BatchedEnv
+from envs.checks import check_choice
 from envs.distractions import shows_background
 from envs.film import Film
 from train import load_agent, make_agent, make_envs
@@ -68,21 +69,21 @@ class Command:
 
 def check(command: Command) -> None:
     """Raise ValueError for what makes no sense."""
-    if command.episodes < 1:
-        raise ValueError(f"--episodes must be at least 1, not {command.episodes}")
-    if command.seed < 0:
-        raise ValueError(f"--seed must be at least 0, not {command.seed}")
-    if command.suite and command.suite not in suites.SUITES:
-        raise ValueError(f"unknown suite {command.suite}{nearest(command.suite, suites.SUITES)}")
+    for name, value, least in (("episodes", command.episodes, 1), ("seed", command.seed, 0)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    if command.suite:
+        check_choice("suite", command.suite, tuple(suites.SUITES))
     if command.suite and (command.distraction or command.film or command.diagnostics):
         raise ValueError("--suite goes without --distraction, --film and --diagnostics: take them in another run")
+    if command.library and (command.distraction or command.film or command.diagnostics or command.suite):
+        raise ValueError("--library goes without --distraction, --film, --diagnostics and --suite")
     if command.again and not command.suite:
         raise ValueError("--again goes with --suite")
     if command.diagnostics and command.episodes < 2:
         raise ValueError("--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about")
     for name in command.distraction:
-        if name not in environments.DISTRACTIONS:
-            raise ValueError(f"unknown distraction {name}{nearest(name, environments.DISTRACTIONS)}")
+        check_choice("distraction", name, environments.DISTRACTIONS)
 
 
 def evaluate_run(command: Command) -> None:
@@ -117,9 +118,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     for name, policy in policies.items():
         frames, progress = Frames(), Progress(envs.episode_length + 1)
         envs.load_state_dict(copy.deepcopy(start))
-        returns = evaluate(
-            policy, envs, command.episodes, watch=partial(watch, f"{distraction}, {name}", frames, progress)
-        )
+        watching = partial(watch, f"{distraction}, {name}", frames, progress)
+        returns = evaluate(policy, envs, command.episodes, watch=watching)
         progress.clear()
         envs.load_state_dict(copy.deepcopy(start))
         yield {

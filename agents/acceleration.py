@@ -25,7 +25,8 @@ def compiled(function: Callable[..., Any], choice: Choice, device: torch.device)
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context in which layers compute in a precision; `auto` is bfloat16 on CUDA, and float32 elsewhere.
 
-    Parameters, outputs of networks, the recurrence and losses stay float32; so bfloat16 needs no scaling of losses.
+    Parameters, outputs of networks (but for a decoder's pictures), the recurrence and losses stay float32; so bfloat16
+    needs no scaling of losses.
     """
     half = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, torch.bfloat16, enabled=half)

@@ -10,6 +10,12 @@ import tyro
 
 A = TypeVar("A")
 T = TypeVar("T")
+ONE_AT_LEAST = (
+    *("size", "action-repeat", "num-envs", "steps", "replay-size", "eval-episodes", "log-every"),
+    *("batch", "length", "horizon", "starts", "hidden"),
+)
+LEAST = dict.fromkeys(ONE_AT_LEAST, 1) | {"inverse-bins": 2, "inverse-window": 2}  # of other whole numbers it is 0
+ABOVE_ZERO = ("dual-init", "reward-std")
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,13 @@ class Config(Generic[A]):
 
 def validate(config: Config[Any]) -> None:
     """Raise ValueError, with the option's name, for a size that makes no sense."""
-    positive = {"size", "action-repeat", "num-envs", "steps", "replay-size", "eval-episodes", "log-every"}
     for name, value in flatten(config).items():
-        least = 1 if name in positive else 0
+        last = name.split(".")[-1]
+        least = LEAST.get(last, 0)
         if isinstance(value, int) and value < least:
             raise ValueError(f"--{name} must be at least {least}, not {value}")
+        if last in ABOVE_ZERO and min(value if isinstance(value, tuple) else (value,)) <= 0:
+            raise ValueError(f"--{name} must be above 0, not {value}")
     if config.train_ratio < 0:
         raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
     if config.diagnostics and config.eval_episodes < 2:

@@ -52,6 +52,8 @@ def evaluate(
             returns[ended, finished[ended]] = running[ended]
             finished += ended
             running *= ~timestep["is_last"]
+        if watch is not None:  # the last row of all, which holds what the last action earned
+            watch(timestep.clone().update(policy.act(timestep, carry, explore)[0]))
     return returns[torch.arange(returns.shape[1], device=running.device) < share.unsqueeze(1)]
 
 

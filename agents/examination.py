@@ -143,7 +143,8 @@ def told(model: WorldModel, explore: Callable[[Tensor], Tensor], rows: TensorDic
 def foretold(model: WorldModel, rows: TensorDict, reward: Tensor) -> Tensor:
     """Return R^2, 0-dim, of rewards (B, T) that a model tells from actions alone, once it has seen half of a slice.
 
-    reward: of the rows, as the model predicts it. Nothing is sampled; what another episode earned does not count.
+    reward: of the rows, as the model predicts it. From the half on nothing is sampled; what another episode earned does
+    not count. Where all earned the same it is 0.
     """
     core, seen = model.core, rows.shape[1] // 2
     trace = model.observe(rows[:, :seen])
@@ -155,7 +156,8 @@ def foretold(model: WorldModel, rows: TensorDict, reward: Tensor) -> Tensor:
         predicted.append(model.reward(torch.cat([deter, stoch], -1)))  # (B,)
     same = rows["is_first"][:, seen:].cumsum(1) == 0  # (B, T/2)
     actual, error = reward[:, seen:][same], (torch.stack(predicted, 1) - reward[:, seen:])[same]
-    return 1 - error.square().mean() / actual.var(correction=0)
+    variance = actual.var(correction=0)
+    return torch.where(variance > 0, 1 - error.square().mean() / variance, 0.0)
 
 
 def told_of_action(model: Empowering, explore: Callable[[Tensor], Tensor], trace: Trace, rows: TensorDict) -> Tensor:

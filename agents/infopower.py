@@ -88,6 +88,10 @@ class InfoPower:
         feat = self.model.core.feat
         if c.empowerment and not isinstance(self.model, Empowering):
             raise ValueError(f"--agent.empowerment {c.empowerment}: this world model has no inverse model; take 0")
+        if isinstance(self.model, Empowering) and c.length < self.model.window:
+            raise ValueError(f"--agent.length must be at least {self.model.window}, as the inverse model's window")
+        if c.shift >= min(spaces.observations.get("pixels", (c.shift + 1,))[:2]):
+            raise ValueError(f"--agent.shift {c.shift} must be smaller than the picture")
         self.actor = Actor(feat, spaces.action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
         self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
@@ -216,7 +220,7 @@ class InfoPower:
         """
         c, model = self.config, self.model
         window = model.window if isinstance(model, Empowering) else 2  # the start alone
-        inside = windows_inside(is_first, window).flatten()  # (B*T,) rows with a past for the inverse model
+        inside = windows_inside(is_first, window - 1).flatten()  # (B*T,) rows with a past for the inverse model
         chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
         deter, stoch = (x.detach().flatten(0, 1)[chosen] for x in (trace.deter, trace.stoch))  # (N, D), (N, S)
         deters, stochs = (
@@ -242,12 +246,12 @@ class InfoPower:
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Return what latents tell, and what an inverse model knows of actions with and without the pictures."""
-        metrics = {}
+        metrics, length = {}, min(self.config.length, replay.size)
         if isinstance(self.model, Empowering):
-            samples = [replay.sample(self.config.batch, self.config.length)[0] for _ in range(EXAMINED)]
+            samples = [replay.sample(self.config.batch, length)[0] for _ in range(EXAMINED)]
             leaks = [self.model.leak(rows) for rows in samples]
             metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
-        rows, _ = replay.sample(TOLD // self.config.length, self.config.length)
+        rows, _ = replay.sample(TOLD // length, length)
         reward = self.reward_moments.standardize(rows["reward"])
         return metrics | told(self.model, self.explore, rows) | {"foretold/reward": foretold(self.model, rows, reward)}
 

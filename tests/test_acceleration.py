@@ -10,6 +10,7 @@ from test_objectives import MODELS, make_agent, make_replay
 
 from agents.acceleration import autocast, compiled, keep_memory
 from agents.infopower import InfoPower
+from world_models.bounds import BOUNDS
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -49,6 +50,28 @@ def test_bfloat16_rounds_layers_alone(name: str) -> None:
     metrics = half.update(make_replay())
     assert all(value.isfinite() for value in metrics.values())
     assert {value.dtype for value in half.nets.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_every_bound_is_differentiated_where_it_is_compiled(bound: str) -> None:
+    """As on CUDA, but for the code that the compiler makes in the end."""
+    agent = make_agent("infopower")
+    agent.model.bound = BOUNDS[bound]
+    agent.model.critic = BOUNDS[bound].critic(agent.model.core.stoch, agent.config.model.embed, 11)
+    agent.model_losses = torch.compile(agent.model.losses, backend="aot_eager")
+    rows, _ = make_replay().sample(5, 7)
+    losses, _, _ = agent.model_losses(rows, rows["reward"])
+    losses["information"].mean().backward()
+    assert all(parameter.grad is not None for parameter in agent.model.critic.parameters())
+
+
+@pytest.mark.parametrize(("name", "scorer"), [("infopower-plus", "critic"), ("r2", "projection")])
+def test_scores_are_not_rounded(name: str, scorer: str) -> None:
+    agent, kinds = make_agent(name), set()
+    agent.config = replace(agent.config, precision="bfloat16")
+    getattr(agent.model, scorer).register_forward_hook(lambda module, given, found: kinds.add(found.dtype))
+    agent.update(make_replay())
+    assert kinds == {torch.float32}
 
 
 @pytest.mark.parametrize("name", ["infopower", "r2"])

@@ -33,6 +33,12 @@ def test_the_newest_replaces_the_older_ones(tmp_path: Path) -> None:
     assert newest is not None and values(newest) == [103, 103, 103]
 
 
+def test_a_billion_steps_are_more_than_nine_hundred_million(tmp_path: Path) -> None:
+    for step in (900_096_000, 1_000_000_512):
+        (tmp_path / f"{step:09d}").mkdir()
+    assert checkpoint.newest(tmp_path) == tmp_path / "1000000512"
+
+
 def test_a_complete_checkpoint_is_not_written_twice(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 7, files(7))
     checkpoint.save(tmp_path, 7, files(11))

@@ -50,7 +50,7 @@ def test_an_older_file_takes_new_defaults_and_an_unknown_option_is_named() -> No
         ({"num_envs": -3}, "--num-envs must be at least 1, not -3"),
         ({"steps": 0}, "--steps must be at least 1, not 0"),
         ({"seed": -1}, "--seed must be at least 0, not -1"),
-        ({"agent": AgentConfig(horizon=-1)}, "--agent.horizon must be at least 0, not -1"),
+        ({"agent": AgentConfig(horizon=-1)}, "--agent.horizon must be at least 1, not -1"),
         ({"train_ratio": -0.1}, "--train-ratio must be at least 0, not -0.1"),
         (
             {"prefill": 61, "replay_size": 31, "num_envs": 3, "action_repeat": 2},

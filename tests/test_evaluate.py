@@ -69,8 +69,9 @@ def test_watchers_see_every_row_and_generators_stay_as_they_were() -> None:
     torch.manual_seed(5)
     play(CountingPolicy(), Counting(), 3, watch=rows.append)
     assert torch.equal(torch.rand(3), expected)
-    assert [row["action"][0].item() for row in rows] == [1, 2, 3, 4]  # until the longest share has ended
-    assert [row["is_last"][0].item() for row in rows] == [False, False, True, False]
+    assert [row["action"][0].item() for row in rows] == [1, 2, 3, 4, 5]  # until the longest share has ended
+    assert [row["is_last"][0].item() for row in rows] == [False, False, True, False, False]
+    assert [row["is_last"][2].item() for row in rows] == [False, False, False, False, True]
 
 
 def test_no_episodes_are_refused() -> None:
@@ -221,12 +222,13 @@ def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--distraction", "vidoe"], "unknown distraction vidoe: did you mean video?"),
+        (["--distraction", "vidoe"], "unknown distraction 'vidoe': did you mean 'video'?"),
         (["--episodes", "0"], "--episodes must be at least 1, not 0"),
         (
             ["--diagnostics", "--episodes", "1"],
             "--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about",
         ),
+        (["--library", "--film"], "--library goes without --distraction, --film, --diagnostics and --suite"),
         (["--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 )

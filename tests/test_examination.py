@@ -144,6 +144,7 @@ def test_rewards_are_foretold_from_actions_alone() -> None:
     rows["is_first"][2, 4] = True  # from here on another episode, which the model cannot know
     reward[2, 4:] = 100
     assert foretold(Sums(), rows, reward).item() == pytest.approx(1)
+    assert foretold(Sums(), rows, torch.full((5, 7), 3.0)).item() == 0  # nothing to tell
 
 
 def test_exploring_actions_are_those_of_acting() -> None:

@@ -76,8 +76,8 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     model = agent.model
     inside = torch.zeros(5, 7)
     for b in range(5):
-        for t in range(2, 7):
-            inside[b, t] = float(not rows["is_first"][b, t - 1 : t + 1].any())
+        for t in range(1, 7):  # two codes of an episode, and the first that is imagined
+            inside[b, t] = float(not rows["is_first"][b, t])
     chosen = torch.multinomial(inside.flatten(), 23, replacement=True)
     deter, stoch = trace.deter.flatten(0, 1)[chosen], trace.stoch.flatten(0, 1)[chosen]
     codes = [trace.stoch[:, :-1].reshape(-1, 7)[(chosen // 7) * 6 + chosen % 7 - 1], stoch]
@@ -163,3 +163,8 @@ def test_a_restored_agent_learns_the_same() -> None:
     assert found.keys() == expected.keys() and all(torch.equal(found[k], expected[k]) for k in found)
     for a, b in zip(first.nets.state_dict().values(), second.nets.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_an_episode_shorter_than_a_slice_is_examined() -> None:
+    found = make_agent().examine(make_replay(rows=5))
+    assert found["information/observation"].isfinite() and found["inverse/seen"].isfinite()

@@ -109,7 +109,8 @@ def test_terms_by_torch_distributions() -> None:
     inside, known = windows_inside(rows["is_first"], 3), windows_inside(rows["is_first"], 2)
     kl = (losses["forward"].sum() / known.sum()).item()
     assert metrics["model/kl"].item() <= kl
-    expected = -(losses["inverse"].sum() / inside.sum()) - losses["reward"].mean() - metrics["model/kl"]
+    reward = losses["reward"].sum() / (~rows["is_first"]).sum()  # of rows that have one
+    expected = -(losses["inverse"].sum() / inside.sum()) - reward - metrics["model/kl"]
     assert metrics["model/constraint"].item() == pytest.approx(expected.item(), abs=1e-4)
 
 

@@ -98,6 +98,21 @@ def test_a_resumed_run_writes_what_the_uninterrupted_one_does(tmp_path: Path) ->
     assert resumed.minutes() >= state["seconds"] / 60
 
 
+def test_what_is_saved_before_the_next_line_says_where_the_file_ends(tmp_path: Path) -> None:
+    """A process is killed after lines beyond its checkpoint, goes on, and is stopped at once."""
+    logger = make_logger(tmp_path / "run")
+    logger.write(70)
+    state = logger.state_dict()
+    logger.write(140)
+    logger.close()
+    resumed = make_logger(tmp_path / "run", 70, state)
+    again = resumed.state_dict()
+    resumed.close()
+    assert again["position"] == state["position"] == (tmp_path / "run" / "metrics.jsonl").stat().st_size
+    make_logger(tmp_path / "run", 70, again).write(80)
+    assert [row["step"] for row in lines(tmp_path / "run")] == [70, 80]
+
+
 def test_metrics_that_were_cut_are_refused(tmp_path: Path) -> None:
     logger = make_logger(tmp_path / "run")
     feed(logger, 1, 11)

@@ -146,7 +146,7 @@ def test_a_plain_evaluation_leaves_the_suites_results(folder: Path, output: str,
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--suite", "distractign"], "unknown suite distractign: did you mean distracting?"),
+        (["--suite", "distractign"], "unknown suite 'distractign': did you mean 'distracting'?"),
         (["--suite", "distracting", "--film"], "--suite goes without --distraction, --film and --diagnostics"),
         (["--again"], "--again goes with --suite"),
     ],

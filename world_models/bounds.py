@@ -102,6 +102,7 @@ def spectrally_normed(module: nn.Module) -> nn.Module:
     return module
 
 
+@torch.compiler.disable  # which differentiates once only
 def gradient_penalty(critic: Critic, x: Tensor, y: Tensor) -> Tensor:
     """Return 10 (|grad f| - 1)^2 for each row (K,), between a joint and a marginal pair (arXiv 1704.00028, eq. 3).
 

@@ -67,7 +67,6 @@ class InfoPowerModel(Body):
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: InfoPowerModelConfig
     ) -> None:
         super().__init__(observation_shapes, action_dim, config)
-        assert config.inverse_window >= 2, config.inverse_window
         self.window = config.inverse_window
         code = self.core.stoch if config.inverse_codes == "stoch" else self.core.feat
         self.inverse = InverseModel(config.inverse_window * code, action_dim, config.hidden, config.inverse_bins)
@@ -78,7 +77,7 @@ class InfoPowerModel(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        _, known = answered(first)  # (B, T)
+        answers, known = answered(first)  # (B, T), (B, T)
 
         # I(O; Z): lower bound with other rows across time and batch as negatives
         pairs = trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, S), (B*T, E)
@@ -99,7 +98,7 @@ class InfoPowerModel(Body):
             "prior_reward": -prior_log_prob,
             "inverse": -inverse,
         }
-        constraint = log_prob.mean() + mean_where(inverse, inside) - mean_where(kl_post * known, known)
+        constraint = mean_where(log_prob, answers) + mean_where(inverse, inside) - mean_where(kl_post * known, known)
         metrics = {
             "model/constraint": constraint,
             "model/information": information.mean(),

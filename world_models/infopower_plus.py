@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from world_models.bounds import BilinearCritic, infonce
-from world_models.nets import InverseModel
+from world_models.nets import InverseModel, full_precision
 from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
 from world_models.slices import ahead, mean_where
@@ -129,7 +129,8 @@ class InfoPowerPlusModel(Body):
             deter = self.core.step(deter, stoch, taken)  # (B*R, D)
             stoch = self.core.prior(deter).sample()  # (B*R, S)
             deter, stoch = (x.unflatten(0, (-1, rest)) for x in (deter, stoch))  # (B, R, D), (B, R, S)
-            scores = self.critic(torch.cat([deter, stoch], -1), trace.embed[:, k:])  # (B, R, R)
+            with full_precision(deter):
+                scores = self.critic(torch.cat([deter, stoch], -1).float(), trace.embed[:, k:].float())  # (B, R, R)
             _, same = ahead(is_first, torch.full_like(is_first, k, dtype=torch.long))  # (B, T)
             told = infonce(scores) * same[:, :rest]  # (B, R)
             total = total + F.pad(told, (0, k)) / futures  # (B, T)

@@ -99,7 +99,11 @@ class Encoder(nn.Module):
             height, breadth, inputs = observation_shapes["pixels"]
             layers: list[nn.Module] = []
             for channels, kernel, stride in convolutions:
-                assert height % stride == 0 and breadth % stride == 0, (height, breadth, stride)
+                if height % stride or breadth % stride or (kernel - stride) % 2 or kernel < stride:
+                    raise ValueError(
+                        f"a convolution of kernel {kernel} and stride {stride} does not divide {height}x{breadth} "
+                        "pixels: take --size 64, or other --agent.model.convolutions"
+                    )
                 padding = (kernel - stride) // 2  # halves the picture at stride 2
                 layers += [nn.Conv2d(inputs, channels, kernel, stride, padding), nn.ReLU(inplace=True)]
                 height, breadth, inputs = height // stride, breadth // stride, channels
@@ -146,7 +150,6 @@ class Decoder(nn.Module):
             height, breadth, outputs = observation_shapes["pixels"]
             layers: list[nn.Module] = []
             for channels, kernel, stride in convolutions:
-                assert (kernel - stride) % 2 == 0, (kernel, stride)
                 padding = (kernel - stride) // 2
                 layers = [nn.ReLU(), nn.ConvTranspose2d(channels, outputs, kernel, stride, padding), *layers]
                 height, breadth, outputs = height // stride, breadth // stride, channels

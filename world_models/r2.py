@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from world_models.nets import full_precision, initialize
+from world_models.nets import Output, full_precision, initialize
 from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
 
@@ -46,7 +46,7 @@ class R2Model(Body):
         self, observation_shapes: Mapping[str, tuple[int, ...]], action_dim: int, config: R2ModelConfig
     ) -> None:
         super().__init__(observation_shapes, action_dim, config)
-        self.projection = nn.Linear(self.core.feat, config.embed, bias=False)
+        self.projection = Output(self.core.feat, config.embed, bias=False)
         initialize(self.projection)
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:

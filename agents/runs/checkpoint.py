@@ -41,7 +41,7 @@ def save(checkpoints: Path, step: int, files: Mapping[str, Any]) -> Path:
 
 def newest(checkpoints: Path) -> Path | None:
     """Return the newest complete checkpoint, if there is one."""
-    return max(complete(checkpoints), default=None)
+    return next(reversed(complete(checkpoints)), None)
 
 
 def load(path: Path, mmap: bool = False) -> Any:
@@ -84,7 +84,7 @@ def complete(checkpoints: Path) -> list[Path]:
     """List complete checkpoints, oldest first."""
     if not checkpoints.is_dir():
         return []
-    return sorted(path for path in checkpoints.iterdir() if path.name.isdigit())
+    return sorted((path for path in checkpoints.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
 
 
 def write(path: Path, value: Any) -> None:

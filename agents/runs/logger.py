@@ -46,6 +46,7 @@ class Logger:
         if self.file.tell() < self.position:
             raise ValueError(f"{self.file.name} is shorter than the checkpoint says, {self.position} bytes")
         self.file.truncate(self.position)
+        self.file.seek(self.position)  # which `state_dict` asks for before the next line is written
         self.events = SummaryWriter(str(self.run), purge_step=step + 1)
         self.started = self.written_at = time.monotonic()
         self.written_step = step
@@ -59,7 +60,7 @@ class Logger:
     def add(self, metrics: Mapping[str, Tensor], updates: int = 0) -> None:
         """Take in 0-dim tensors, without waiting for their device; `updates` says how many they took."""
         for name, value in metrics.items():
-            value = value.detach().to(self.device, torch.float32)
+            value = value.detach().to(self.device, torch.float32, non_blocking=True)
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1
         self.updates += updates
