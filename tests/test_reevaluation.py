@@ -225,6 +225,22 @@ def test_the_least_evaluated_come_first_and_each_gets_its_turn() -> None:
     assert archive.least_evaluated(7)["cell"].tolist() == [0, 2, 4, 5, 5]
 
 
+def test_the_oldest_come_first_while_others_arrive() -> None:
+    """After every turn better solutions arrive in the cells 0 and 1; those in the others still get theirs."""
+    archive = line()
+    fill(archive, [1.0] * 5, [4.5, 3.5, 2.5, 1.5, 0.5])
+    turns = []
+    for turn in range(3):
+        elites = archive.least_evaluated(2)
+        turns.append(elites["cell"].tolist())
+        archive.reevaluate(elites, elites["objective"], elites["measures"])
+        fill(archive, [2.0 + turn] * 2, [0.5, 1.5])
+        again = line()
+        again.load_state_dict(archive.state_dict())
+        assert again.least_evaluated(5)["cell"].tolist() == archive.least_evaluated(5)["cell"].tolist()
+    assert turns == [[4, 3], [2, 0], [0, 1]]  # in the last one all others were evaluated twice
+
+
 def test_figures_are_of_means_and_of_the_elites_that_are_there() -> None:
     archive = line(8)
     assert {name: value.item() for name, value in archive.stats().items() if not value.isnan()} == {

@@ -182,12 +182,13 @@ class Archive:
 
     @torch.no_grad()
     def least_evaluated(self, count: int) -> TensorDict:
-        """Return elites (count,) that were evaluated least, the lowest cells first; cell C where there are no more.
+        """Return elites (count,) that were evaluated least; cell C where there are no more. At most C rows.
 
-        At most C rows. To re-evaluate these again and again gives every elite its turn.
+        Of equals those that were offered first come first: to re-evaluate these again and again gives every elite its
+        turn, whatever its cell, also while new ones arrive.
         """
-        evaluations = self._elites.evaluations[:-1].where(self.occupied, self._never)  # (C,)
-        order = evaluations.argsort(stable=True)[:count]
+        turn = self._elites.evaluations * self.offered + self._elites.serial  # (C+1,) serial < offered
+        order = turn[:-1].where(self.occupied, self._never).argsort(stable=True)[:count]
         return self._elites.read(order.where(self.occupied[order], self._no_cell))
 
     def best(self) -> TensorDict:
