@@ -28,9 +28,13 @@ policies = st.sampled_from(["reject", "clip"])
 
 
 def make(
-    kind: str = "grid", dtype: torch.dtype = torch.float32, outside: Any = "reject", device: str = "cpu"
+    kind: str = "grid",
+    dtype: torch.dtype = torch.float32,
+    outside: Any = "reject",
+    device: str = "cpu",
+    relative: bool = True,
 ) -> Archive:
-    cut = Grid(DIMS, RANGES, device, dtype) if kind == "grid" else CVT(CENTROIDS, RANGES, device, dtype)
+    cut = Grid(DIMS, RANGES, device, dtype) if kind == "grid" else CVT(CENTROIDS, RANGES, device, dtype, relative)
     return Archive(cut, P, outside=outside)
 
 
@@ -117,7 +121,7 @@ def test_it_is_a_dictionary_of_the_best(seed: int, sizes: list[int], dtype: torc
 @given(seed=st.integers(0, 2**32 - 1), sizes=batches.filter(any), kind=kinds, dtype=dtypes)
 def test_it_is_pyribs_archive(seed: int, sizes: list[int], kind: str, dtype: torch.dtype) -> None:
     """Where both say the same: rows are finite, and measures outside go to the border."""
-    rng, ours, theirs = np.random.default_rng(seed), make(kind, dtype, "clip"), make_ribs(kind, dtype)
+    rng, ours, theirs = np.random.default_rng(seed), make(kind, dtype, "clip", relative=False), make_ribs(kind, dtype)
     for size in sizes:
         rows = draw(rng, size, dtype, dirty=False)
         added, info = ours.add(*rows), theirs.add(*(value.numpy() for value in rows))

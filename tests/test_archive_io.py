@@ -25,8 +25,9 @@ EXTRA = {"emitter": ((), torch.int64), "target": ((3,), torch.float32)}
 
 
 def make(kind: str = "grid", dtype: torch.dtype = torch.float32, seed: int = 0, **options: Any) -> Archive:
-    centroids = k_means_centroids(13, RANGES, 0, 500)
-    cut = Grid((5, 7), RANGES, dtype=dtype) if kind == "grid" else CVT(centroids, RANGES, dtype=dtype)
+    """kind: "grid", "cvt", or "ribs_cvt", whose distances are those of pyribs."""
+    centroids, relative = k_means_centroids(13, RANGES, 0, 500), kind == "cvt"
+    cut = Grid((5, 7), RANGES, dtype=dtype) if kind == "grid" else CVT(centroids, RANGES, "cpu", dtype, relative)
     archive, generator = Archive(cut, P, **options), torch.Generator().manual_seed(seed)
     for size in (17, 19):
         solution, objective, place = (torch.randn(size, *shape, generator=generator) for shape in ((P,), (), (2,)))
@@ -44,7 +45,7 @@ def assert_equal(one: Archive, two: Archive) -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("kind", ["grid", "cvt"])
+@pytest.mark.parametrize("kind", ["grid", "cvt", "ribs_cvt"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_is_read_is_what_was_written(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
     archive = make(kind, dtype, extra=EXTRA, outside="clip")
@@ -208,7 +209,7 @@ def as_ribs(archive: Archive) -> Any:
     return theirs
 
 
-@pytest.mark.parametrize("kind", ["grid", "cvt"])
+@pytest.mark.parametrize("kind", ["grid", "ribs_cvt"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_pyribs_says_the_same(kind: str, dtype: torch.dtype) -> None:
     archive = make(kind, dtype)
@@ -228,7 +229,7 @@ def test_pyribs_says_the_same(kind: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("layout", ["dict", "pandas", "csv"])
-@pytest.mark.parametrize("kind", ["grid", "cvt"])
+@pytest.mark.parametrize("kind", ["grid", "ribs_cvt"])
 def test_what_pyribs_found_comes_back(tmp_path: Path, kind: str, layout: str) -> None:
     archive = make(kind, torch.float64)
     theirs, rng = as_ribs(archive), np.random.default_rng(1)

@@ -73,11 +73,10 @@ def told(tessellation: Tessellation) -> dict:
     sides = zip(tessellation.low.tolist(), tessellation.high.tolist(), strict=True)
     spec = tessellation.spec()
     kind = {"kind": spec["kind"]}
-    kind |= (
-        {"dims": spec["dims"]}
-        if isinstance(tessellation, Grid)
-        else {"centroids": list(itertools.chain(*spec["centroids"]))}
-    )
+    if isinstance(tessellation, CVT):
+        kind |= {"centroids": list(itertools.chain(*spec["centroids"])), "units": tessellation.units.tolist()}
+    else:
+        kind |= {"dims": spec["dims"]}
     return {"tessellation": kind, "axes": [{"low": low, "high": high} for low, high in sides]}
 
 
@@ -94,6 +93,7 @@ TESSELLATIONS = [
         CVT(centroids(cells, SIDES[:dims]), SIDES[:dims], dtype=torch.float64)
         for cells, dims in ((53, 1), (211, 2), (97, 3), (101, 4))
     ),
+    CVT(centroids(97, SIDES[:3]), SIDES[:3], dtype=torch.float64, relative=False),
     *(Grid(counts, SIDES[: len(counts)], dtype=torch.float64) for counts in ((7,), (5, 3), (2, 5, 3), (3, 2, 5, 7))),
 ]
 

@@ -50,6 +50,29 @@ def test_the_tree_finds_what_all_distances_find(seed: int, cells: int, measures:
     assert torch.equal(nearest(points, centroids), expected)
 
 
+def test_units_of_measures_do_not_matter() -> None:
+    """Of two centroids the first is 0.1 and 0.08 of the box away, the second 0.7 and 0.02; in units 8 and 2.1."""
+    centroids, ranges, point = [[0.1, 50.0], [0.9, 60.0]], [(0.0, 1.0), (0.0, 100.0)], torch.tensor([[0.2, 58.0]])
+    cut, raw = CVT(centroids, ranges), CVT(centroids, ranges, relative=False)
+    assert (cut.locate(point).item(), raw.locate(point).item()) == (0, 1)
+    assert (from_spec(cut.spec()).locate(point).item(), from_spec(raw.spec()).locate(point).item()) == (0, 1)
+    assert "relative" not in raw.spec()  # as what was saved before there was a choice
+
+
+def test_centroids_of_unlike_ranges_have_cells_as_large() -> None:
+    """Also where pyribs puts the points of a box with sides of 1."""
+    ranges = [(0.0, 1.0), (-20.0, 80.0), (3.0, 3.5)]
+    widths, low = torch.tensor([1.0, 100.0, 0.5], dtype=torch.float64), torch.tensor([0.0, -20.0, 3.0])
+    cut = CVT(k_means_centroids(53, ranges, 0, 20_000), ranges, dtype=torch.float64)
+    share = torch.rand(5300, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))  # (B, M)
+    cell = cut.locate(low + share * widths)
+    assert cell.bincount(minlength=53).min() > 50  # of 100 on average; without `relative` 7
+    theirs = ribs.archives.CVTArchive(
+        solution_dim=1, centroids=((cut.centroids - low) / widths).numpy(), ranges=[(0.0, 1.0)] * 3, dtype=np.float64
+    )
+    assert cell.tolist() == theirs.index_of(share.numpy()).tolist()
+
+
 def test_a_row_has_its_cell_in_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when distances are computed in parts, and for points that are as far from two centroids."""
     centroids = torch.rand(37, 3, generator=torch.Generator().manual_seed(0))

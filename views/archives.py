@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agents.archive import Archive, files, history
 from agents.archive.files import DESCRIPTION
+from agents.archive.tessellations import CVT
 from agents.map_elites import FOLDER
 from agents.runs.tensor_folder import DAMAGE, one_line
 from views.blocks import array
@@ -53,9 +54,10 @@ class Shown:
             raise ValueError(f"{len(motions)} motions were recorded for {len(elites)} elites")
         spec = tessellation.spec()
         cells: dict[str, Any] = {"kind": spec["kind"]}
-        cells |= (
-            {"dims": spec["dims"]} if spec["kind"] == "grid" else {"centroids": array(spec["centroids"], "float32")}
-        )
+        if isinstance(tessellation, CVT):
+            cells |= {"centroids": array(spec["centroids"], "float32"), "units": tessellation.units.tolist()}
+        else:
+            cells |= {"dims": spec["dims"]}
         sides = zip(self.measures, tessellation.low.tolist(), tessellation.high.tolist(), strict=True)
         return {
             "name": self.name,

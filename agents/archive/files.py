@@ -86,8 +86,9 @@ def from_ribs(
 ) -> Archive:
     """Make an archive of what pyribs' `archive.data()` returned, as a dictionary or as a data frame.
 
-    tessellation: with pyribs' dims or centroids, its ranges, and its type (pyribs' default is float64). Where elites
-    lie is computed anew; raises ValueError when that is not what `index` says, so that none is lost or misplaced.
+    tessellation: with pyribs' dims, or its centroids and distances that are not `relative`, with its ranges, and its
+    type (pyribs' default is float64). Where elites lie is computed anew; raises ValueError when that is not what
+    `index` says, so that none is lost or misplaced.
     Evaluations count as one each. Other fields are left behind.
     """
     fields = {name: field(data, name) for name in ("solution", "objective", "measures", "index")}

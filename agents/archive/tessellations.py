@@ -1,6 +1,7 @@
 """Ways to cut a box of measures into cells: a grid, or the Voronoi cells of centroids (CVT)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any, Protocol
 
@@ -74,31 +75,41 @@ class CVT:
         ranges: Ranges,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        relative: bool = True,
     ) -> None:
-        """Take centroids (C, M) in the box, for instance of `k_means_centroids`."""
+        """Take centroids (C, M) in the box, for instance of `k_means_centroids`.
+
+        relative: distances count in widths of the box, so that the units of measures do not matter, as they do not for
+        `k_means_centroids`; else in those units, as in pyribs.
+        """
         self.low, self.high = box(ranges, device, dtype)  # (M,), (M,)
         self.centroids = torch.as_tensor(centroids, dtype=dtype, device=device)  # (C, M)
         if self.centroids.dim() != 2 or self.centroids.shape[1] != len(ranges) or not len(self.centroids):
             raise ValueError(f"centroids must be (C, {len(ranges)}), got {tuple(self.centroids.shape)}")
-        self.cells, self._ranges = len(self.centroids), ranges
+        self.cells, self.relative, self._ranges = len(self.centroids), relative, ranges
+        self.units = self.high - self.low if relative else torch.ones_like(self.low)  # (M,) what distances count in
+        self._places = self.centroids / self.units  # (C, M)
         # On the processor a tree: 7, 5 and 2 times faster than all distances for 1024 centroids of 2, 4 and 8 measures.
-        self._tree = KDTree(self.centroids.numpy()) if self.centroids.device.type == "cpu" else None
+        self._tree = KDTree(self._places.numpy()) if self._places.device.type == "cpu" else None
 
     def locate(self, measures: Tensor) -> Tensor:
-        """Return the cells (B,) of measures (B, M), by Euclidean distance in their own units."""
+        """Return the cells (B,) of measures (B, M), by Euclidean distance."""
+        place = measures / self.units  # (B, M)
         if self._tree is not None:
-            return torch.from_numpy(self._tree.query(measures.nan_to_num().numpy())[1])
-        return nearest(measures, self.centroids)
+            return torch.from_numpy(self._tree.query(place.nan_to_num().numpy())[1])
+        return nearest(place, self._places)
 
     def spec(self) -> dict[str, Any]:
-        """Return kind, centroids, ranges and type."""
-        return {"kind": "cvt", "centroids": self.centroids.tolist(), **describe(self._ranges, self.low)}
+        """Return kind, centroids, ranges and type, and that distances are relative where they are."""
+        relative = {"relative": True} if self.relative else {}
+        return {"kind": "cvt", "centroids": self.centroids.tolist(), **relative, **describe(self._ranges, self.low)}
 
 
 def from_spec(spec: dict[str, Any], device: torch.device | str = "cpu") -> Tessellation:
-    """Make a tessellation from its `spec`."""
+    """Make a tessellation from its `spec`; one of centroids that does not say `relative` is not."""
     options = dict(spec)
-    kind, dtype = {"grid": Grid, "cvt": CVT}[options.pop("kind")], getattr(torch, options.pop("dtype"))
+    kinds: dict[str, Callable[..., Tessellation]] = {"grid": Grid, "cvt": partial(CVT, relative=False)}
+    kind, dtype = kinds[options.pop("kind")], getattr(torch, options.pop("dtype"))
     return kind(**options, device=device, dtype=dtype)
 
 

@@ -28,27 +28,29 @@ function gridIndex(axis, count, value) {
 }
 
 // In each row of pixels the nearest centroid is the lower envelope of parabolas (Felzenszwalb and Huttenlocher, 2012).
+// Distances count in the tessellation's units, one for each measure.
 function voronoiRaster(map, slice, width, height) {
-  const { centroids } = map.tessellation, dims = map.axes.length, count = centroids.length / dims;
-  const order = [...Array(count).keys()].sort((a, b) => centroids[a * dims + slice.x] - centroids[b * dims + slice.x]);
-  const along = order.map((c) => centroids[c * dims + slice.x]);
+  const { centroids, units } = map.tessellation, dims = map.axes.length, count = centroids.length / dims;
+  const place = (c, m) => centroids[c * dims + m] / units[m];
+  const order = [...Array(count).keys()].sort((a, b) => place(a, slice.x) - place(b, slice.x));
+  const along = order.map((c) => place(c, slice.x));
   const rest = order.map((c) => {
     let sum = 0;
     for (let m = 0; m < dims; m++) {
-      if (m !== slice.x && m !== slice.y) sum += (centroids[c * dims + m] - slice.at[m]) ** 2;
+      if (m !== slice.x && m !== slice.y) sum += (place(c, m) - slice.at[m] / units[m]) ** 2;
     }
     return sum;
   });
   const ids = new Int32Array(width * height), axis = map.axes[slice.x];
   const hull = new Int32Array(count), starts = new Float64Array(count), offsets = new Float64Array(count);
   for (let row = 0; row < (slice.y === null ? 1 : height); row++) {
-    const y = slice.y === null ? 0 : valueAt(map.axes[slice.y], 1 - (row + 0.5) / height);
+    const y = slice.y === null ? 0 : valueAt(map.axes[slice.y], 1 - (row + 0.5) / height) / units[slice.y];
     for (let i = 0; i < count; i++) {
-      offsets[i] = rest[i] + (slice.y === null ? 0 : (centroids[order[i] * dims + slice.y] - y) ** 2);
+      offsets[i] = rest[i] + (slice.y === null ? 0 : (place(order[i], slice.y) - y) ** 2);
     }
     const last = envelope(along, offsets, hull, starts);
     for (let column = 0, k = 0; column < width; column++) {
-      const x = valueAt(axis, (column + 0.5) / width);
+      const x = valueAt(axis, (column + 0.5) / width) / units[slice.x];
       while (k < last && starts[k + 1] <= x) k++;
       ids[row * width + column] = order[hull[k]];
     }
