@@ -1,6 +1,7 @@
 """The page of an archive in a real browser: what is drawn, who plays, and how it is used."""
 
 import io
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -220,6 +221,21 @@ def test_up_to_four_viewers(tab: Tab, one: tuple) -> None:
     assert tab.run("document.querySelectorAll('.viewer')[1].querySelector('button').click()") is None
     assert tab.run("empower.poses().map(p => p.letter)") == ["A", "C", "D"]
     assert not tab.run("document.querySelector('#add').disabled")
+    calm(tab)
+
+
+def test_what_is_chosen_is_on_the_map(tab: Tab, tmp_path: Path) -> None:
+    """Also if it is thinner than a step of the slider, which moves the slice only when it is moved itself."""
+    shown, played = pages.shown("", pages.slabs(101), 3)
+    tab.open(pages.write(tmp_path / "archive.html", (shown, played)))
+    cells = shown.archive.elites()["cell"].tolist()
+    missing = tab.run(f"""(map => {cells}.filter(cell => {{
+        empower.page.choose(map, cell); return !map.ids.includes(cell); }}))(empower.page.maps[0])""")
+    assert missing == []
+    tab.run("""(input => { input.value = 12; input.dispatchEvent(new Event('input')); })(
+        document.querySelector('.sliders input'))""")
+    assert tab.run("empower.page.maps[0].slice.at[2]") == pytest.approx(12.5 * 1.5 / 48)
+    assert tab.run("document.querySelector('.sliders input').getAttribute('aria-valuetext')") == "0.391"
     calm(tab)
 
 

@@ -78,19 +78,19 @@ class CellMap {
 
   slider(axis, m) {
     const { kind, dims } = this.data.tessellation, count = kind === "grid" ? dims[m] : 48;
-    const size = (axis.high - axis.low) / count, output = make("output", {}, short(this.slice.at[m]));
+    const size = (axis.high - axis.low) / count, output = make("output");
     const input = make("input", {
       type: "range", min: 0, max: count - 1, step: 1, "aria-label": `${axis.name} of ${this.data.name}`,
       value: gridIndex(axis, count, this.slice.at[m]),
     });
-    const move = () => {
-      this.slice.at[m] = axis.low + (Number(input.value) + 0.5) * size;
+    const tell = () => {
       output.textContent = short(this.slice.at[m]);
       input.setAttribute("aria-valuetext", short(this.slice.at[m]));
     };
-    move();
+    tell();
     input.addEventListener("input", () => {
-      move();
+      this.slice.at[m] = axis.low + (Number(input.value) + 0.5) * size;
+      tell();
       this.resize(true);
     });
     return make("label", {}, axis.name, input, output);
