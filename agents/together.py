@@ -10,9 +10,10 @@ Environments are divided among them. Whose rows each may learn from, and why:
     TD3 of PGA-      every transition: Q-learning asks for (s, a, r, s'), not for who chose a. States that the greedy
     MAP-Elites       actor would not come to weigh as much as others. Policies are varied on the same states.
     SLIM, with phi   its own alone. PPO divides by the density with which the policy acted, which is its own since the
-                     last update, so that ratios begin at 1; rows of others have no such density. Not even those of
-                     `skills`: its policy acted there, but without noise, by skills that selection chose. phi may see
-                     InfoPower's latent of its rows: `agents/slim/discovery.py` says what that is worth.
+                     last update, so that ratios begin at 1, but for the first row of each batch, which the policy
+                     before that update answered; rows of others have no such density. Not even those of `skills`: its
+                     policy acted there, but without noise, by skills that selection chose. phi may see InfoPower's
+                     latent of its rows: `agents/slim/discovery.py` says what that is worth.
     archives         their own episodes: a solution is judged by what it did.
     read-out         every row: what the world model's features say of states and measures, whoever acted. By it the
                      model may imagine offspring of MAP-Elites: with `imagined`, those that it votes for are played.

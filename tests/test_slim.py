@@ -238,6 +238,14 @@ def test_a_restored_agent_learns_the_same() -> None:
     assert {"loss/surrogate", "loss/value", "loss/discovery", "reward/effort", "value/task"} <= found[0].keys()
 
 
+def test_a_restored_learning_rate_is_on_the_agents_device() -> None:
+    """A file is read onto the processor; what is not there may have no values, which it takes none of to load."""
+    agent, saved = make_agent(), make_agent().state_dict()
+    agent.device = torch.device("meta")
+    agent.load_state_dict(saved)
+    assert [group["lr"].device.type for group in agent.optimizer.param_groups] == ["meta"]
+
+
 SCENE = "--num-envs 3 --time-limit 40 --device cpu --threads 1 --train-ratio .0152 --steps 900"
 PACE = "--eval-episodes 2 --eval-every 300 --log-every 120 --checkpoint-every 300"
 NETS = "--agent.hidden 7 5 --agent.discovery.steps 2 --agent.discovery.batch 13 --agent.discovery.hidden 5"

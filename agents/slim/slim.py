@@ -155,7 +155,11 @@ class Slim:
         return torch.cat([self.seen(state).clamp(-SEEN, SEEN), skill], -1)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Learn from the steps since the last update, if there are any; raise ValueError if some are forgotten."""
+        """Learn from the steps since the last update, if there are any; raise ValueError if some are forgotten.
+
+        Ratios of densities begin at 1, but for the first step: its reward comes after the last update, and the policy
+        before that one took it.
+        """
         if self.unused > replay.size:
             raise ValueError(
                 f"SLIM learns from all of the {self.unused} steps since its last update, and the replay holds "
@@ -274,6 +278,8 @@ class Slim:
         """Continue from a `state_dict`."""
         self.nets.load_state_dict(state_dict["nets"])
         self.optimizer.load_state_dict(state_dict["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["lr"].to(self.device)  # the optimiser leaves it where it was read
         if self.discovery is not None:
             self.discovery.load_state_dict(state_dict["discovery"])
         self.unused = state_dict["unused"]
