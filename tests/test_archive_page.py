@@ -1,12 +1,14 @@
 """The page of an archive in a real browser: what is drawn, who plays, and how it is used."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pages
 import pytest
+import torch
 from browser import NONE, Tab, find
 from PIL import Image
 
@@ -164,7 +166,7 @@ def test_history_shows_what_was_there(tab: Tab, one: tuple) -> None:
     expected = [None if value == -np.inf else value for value in values.tolist()]
     assert tab.run("Array.from(empower.page.maps[0].values, v => Number.isNaN(v) ? null : v)") == expected
     filled = sum(value is not None for value in expected)
-    assert tab.run("document.querySelector('#moment').textContent") == f"{at} evaluations, {filled} cells"
+    assert tab.run("document.querySelector('#moment').textContent") == f"{at} solutions offered, {filled} cells"
     tab.run("document.querySelector('#fill').click()")
     tab.wait("document.querySelector('#moment').textContent.startsWith('97 ')")
     now = tab.run("Array.from(empower.page.maps[0].values, v => Number.isNaN(v) ? null : v)")
@@ -172,6 +174,25 @@ def test_history_shows_what_was_there(tab: Tab, one: tuple) -> None:
         value if there else None
         for value, there in zip(shown.archive.objective.tolist(), shown.archive.occupied.tolist(), strict=True)
     ]
+
+
+def test_words_are_of_the_moment_that_is_shown(tab: Tab, one: tuple, tmp_path: Path) -> None:
+    """Of the same elite as well: to be played again has changed its value."""
+    _, shown, played = one
+    objective, (first, second) = shown.archive.objective, shown.archive.elites()["cell"].tolist()[:2]
+    before = objective.clone()
+    before[first], before[second] = 2.0, -torch.inf
+    changed = replace(shown, frames=[(61, before), (97, objective)])
+    tab.open(pages.write(tmp_path / "archive.html", (changed, played)))
+    tab.run("document.querySelector('#history').focus()")
+    tab.key("ArrowLeft")
+    same = int(shown.archive.elites()["cell"][2])
+    now = {cell: tab.run(f"empower.page.maps[0].data.describe({cell}).caption").split()[-1] for cell in (first, second)}
+    words = {cell: tab.run(f"empower.page.maps[0].describe({cell}).caption") for cell in (first, second, same)}
+    assert words[first] == f"cell {first}: return 2 then, now {now[first]}"
+    assert words[second] == f"cell {second}: empty then; now return {now[second]}"
+    assert "then" not in words[same]
+    assert tab.run("document.querySelector('#moment').textContent").startswith("61 solutions offered, ")
 
 
 def test_value_under_the_pointer(tab: Tab, one: tuple) -> None:

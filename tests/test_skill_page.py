@@ -42,6 +42,13 @@ def test_points_lie_at_their_skill_and_tell_how_far_the_object_came(config, agen
     assert len(told["motions"]) == SKILLS and all(motion["rows"] == 21 for motion in told["motions"])
 
 
+def test_further_axes_are_numbered() -> None:
+    config = replace(AGENTS["slim-small"], task="lqr_lqr_6_2", time_limit=3, num_envs=2, threads=1, device="cpu")
+    envs = train.make_envs(config)
+    told = skill_page.map_of(train.make_agent(config, envs), envs, "skills")
+    assert [axis["name"] for axis in told["axes"]] == ["z1", "z2", *(f"displacement {name}" for name in "xyz456")]
+
+
 @pytest.mark.skipif(find() is None, reason=NONE)
 def test_a_click_on_a_point_plays_its_skill(tab: Tab, config, agent: Slim, tmp_path: Path) -> None:
     envs = train.make_envs(config, seed=5)

@@ -71,7 +71,6 @@ class Shown:
                 "spread": array(fields["objective_std"], "float32"),
                 "measures": array(fields["measures"], "float32"),
                 "evaluations": array(fields["evaluations"], "int32"),
-                "serial": array(fields["serial"], "int32"),
             },
             "motions": [motion.data() for motion in motions],
             "history": [{"at": at, "values": array(finite_or_nan(values), "float32")} for at, values in self.frames],

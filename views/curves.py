@@ -20,6 +20,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from agents.config import Config, flatten
 from agents.presets import AGENTS
+from agents.runs import results
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
@@ -85,7 +86,7 @@ class Run:
 def load_run(folder: Path, config: Config[Any]) -> Run:
     """Read the metrics of a run folder; raise FileNotFoundError or ValueError, in one line, if there are none."""
     rows = read_rows(folder)
-    return Run(config, rows, random_return(folder / "evaluation.json", config.distraction))
+    return Run(config, rows, random_return(folder, config.distraction))
 
 
 def read_rows(folder: Path) -> list[dict[str, float]]:
@@ -106,12 +107,9 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
     return rows
 
 
-def random_return(path: Path, distraction: str) -> float | None:
-    """Return the mean of the random policy under the run's distraction, if it is in the evaluation."""
-    if not path.exists():
-        return None
-    conditions = json.loads(path.read_text())
-    means = [c["mean"] for c in conditions if c["policy"] == "random" and c["distraction"] == distraction]
+def random_return(run: Path, distraction: str) -> float | None:
+    """Return the mean of the random policy under a run's distraction, if it was evaluated; raise as `load_run` does."""
+    means = [c["mean"] for c in results.read(run) if c["policy"] == "random" and c["distraction"] == distraction]
     return means[0] if means else None
 
 
@@ -154,7 +152,9 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
             means = [run.random for run in runs if run.config.task == task and run.random is not None]
             if panel.metric.endswith(EVALUATED) and means:
                 axis.axhline(means[0], color="grey", linestyle=":", label="random policy")
-            axis.set(title=task, xlabel=AXES[panel.against], ylabel=panel.title, ylim=(0, None), xlim=(0, None))
+            axis.set(title=task, xlabel=AXES[panel.against], ylabel=panel.title, xlim=(0, None))
+            if axis.dataLim.y0 >= 0:
+                axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
             axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     entries = [entry for axis in axes.flat for entry in zip(*axis.get_legend_handles_labels(), strict=True)]

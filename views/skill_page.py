@@ -46,7 +46,7 @@ def map_of(agent: Slim, envs: BatchedEnv, name: str, value: Literal["moved", "re
     places = torch.cat([skills.to(moved), moved], 1)  # (N, Z+K)
     values = {"moved": moved.norm(dim=1).cpu(), "return": torch.tensor([motion.total for motion in played])}
     names = [f"z{n + 1}" for n in range(skills.shape[1])]
-    names += [f"displacement {axis}" for axis in "xyz"[: moved.shape[1]]]
+    names += [f"displacement {axis}" for axis in [*"xyz", *range(4, moved.shape[1] + 1)][: moved.shape[1]]]
     count, sides = len(skills), (places.abs().amax(0) * MARGIN).clamp(min=1e-3).tolist()
     return {
         "name": name,
@@ -60,7 +60,6 @@ def map_of(agent: Slim, envs: BatchedEnv, name: str, value: Literal["moved", "re
             "spread": array(torch.full((count,), torch.nan).numpy(), "float32"),
             "measures": array(places.cpu().numpy(), "float32"),
             "evaluations": array(torch.ones(count).numpy(), "int32"),
-            "serial": array(torch.zeros(count).numpy(), "int32"),
         },
         "motions": [replace(motion, measures=()).data() for motion in played],
         "history": [],

@@ -27,7 +27,7 @@ class ArchiveConfig:
     reevaluate: float = 0.1
     """Share of the evaluations in which elites play again."""
     history_every: int = 256
-    """Evaluations between the frames of the archive's history."""
+    """Solutions offered between the frames of the archive's history; elites that play again are not counted."""
 
 
 def make_archive(config: ArchiveConfig, spaces: Spaces, solution_dim: int, device: torch.device | str) -> Archive:

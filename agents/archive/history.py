@@ -20,7 +20,7 @@ EMPTY = -1  # serial number of no elite
 
 
 class History:
-    """Frames of an archive of C cells, one at least `every` evaluations after the other; kept on the CPU."""
+    """Frames of an archive of C cells, at least `every` rows offered between one and the next; kept on the CPU."""
 
     def __init__(self, cells: int, every: int) -> None:
         self.cells, self.every = cells, every

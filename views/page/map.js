@@ -5,7 +5,6 @@ class CellMap {
   constructor(data, number, scale, { chosen, read }) {
     Object.assign(this, { data, number, scale, chosen, read });
     this.values = data.final;
-    this.moment = Infinity;
     this.slice = {
       x: 0, y: data.axes.length > 1 ? 1 : null,
       at: data.axes.map((axis) => (axis.low + axis.high) / 2),
@@ -121,7 +120,7 @@ class CellMap {
 
   // Say what a cell holds, at the moment that the map shows.
   describe(cell) {
-    return this.data.describe(cell, this.values[cell], this.moment);
+    return this.data.describe(cell, this.values[cell]);
   }
 
   draw() {

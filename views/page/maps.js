@@ -3,8 +3,8 @@
 // lone: whether there is no other map to tell it from.
 function readMap(map, valueName, lone) {
   const { points, tessellation } = map;
-  const names = ["cell", "value", "measures", "evaluations", "spread", "serial"];
-  const [cell, value, measures, evaluations, spread, serial] = names.map((name) => readArray(points[name]));
+  const names = ["cell", "value", "measures", "evaluations", "spread"];
+  const [cell, value, measures, evaluations, spread] = names.map((name) => readArray(points[name]));
   const index = new Map(Array.from(cell, (each, n) => [each, n])), final = new Float32Array(map.cells).fill(NaN);
   let best = cell.length ? cell[0] : -1;
   cell.forEach((each, n) => {
@@ -13,22 +13,22 @@ function readMap(map, valueName, lone) {
   });
   const history = map.history.map(({ at, values }) => ({ at, values: readArray(values) }));
   const read = {
-    ...map, lone, points: { cell, value, measures, evaluations, spread, serial }, index, final, best, history,
+    ...map, lone, points: { cell, value, measures, evaluations, spread }, index, final, best, history,
     tessellation: tessellation.kind === "cvt"
       ? { ...tessellation, centroids: readArray(tessellation.centroids) } : tessellation,
   };
-  read.describe = (chosen, shown = final[chosen], moment = Infinity) => describe(read, valueName, chosen, shown, moment);
+  read.describe = (chosen, shown = final[chosen]) => describe(read, valueName, chosen, shown);
   return read;
 }
 
 // Say what a cell holds: its value, where it lies, and what its elite did when it was recorded.
-// shown: the value at the moment that the map shows; moment: rows that had been offered by then.
-function describe(map, valueName, cell, shown, moment) {
+// shown: the value at the moment that the map shows.
+function describe(map, valueName, cell, shown) {
   const n = map.index.get(cell), title = `${map.lone ? "" : `${map.name}, `}${map.noun} ${cell}`;
   if (n === undefined) {
     return { caption: Number.isNaN(shown) ? `${title}: empty` : `${title}: ${valueName} ${short(shown)}, left since`, at: "", note: "" };
   }
-  const { measures, evaluations, spread, serial } = map.points, dims = map.axes.length, motion = map.motions[n];
+  const { measures, evaluations, spread } = map.points, dims = map.axes.length, motion = map.motions[n];
   const told = (values) => map.axes.map((axis, m) => `${axis.name} ${short(values[m])}`).join(", ");
   const std = Number.isFinite(spread[n]) ? ` ± ${short(spread[n])}` : "";
   const times = `${short(evaluations[n])} evaluation${evaluations[n] === 1 ? "" : "s"}`;
@@ -38,6 +38,6 @@ function describe(map, valueName, cell, shown, moment) {
   const played = motion.measures.length ? `; as played: ${valueName} ${short(motion.total)}, ${told(motion.measures)}` : "";
   let caption = `${title}: ${valueName} ${short(map.final[cell])}${std}`;
   if (Number.isNaN(shown)) caption = `${title}: empty then; now ${valueName} ${short(map.final[cell])}`;
-  else if (serial[n] >= moment) caption = `${title}: ${valueName} ${short(shown)} then, now ${short(map.final[cell])}`;
+  else if (shown !== map.final[cell]) caption = `${title}: ${valueName} ${short(shown)} then, now ${short(map.final[cell])}`;
   return { caption, at: told(measures.slice(n * dims, n * dims + dims)), note: times + played };
 }

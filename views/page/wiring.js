@@ -105,11 +105,10 @@ Object.assign(Page.prototype, {
       const { history, final } = map.data, n = Math.min(Math.max(Math.round((moment / length) * history.length), 1), history.length);
       const now = moment >= length || history.length === 0;
       map.values = now ? final : history[n - 1].values;
-      map.moment = now ? Infinity : history[n - 1].at;
       map.draw();
       const filled = map.values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
       const at = history.length ? history[n - 1].at : NaN;
-      return `${this.maps.length > 1 ? `${map.data.name}: ` : ""}${short(at)} evaluations, ${filled} cells`;
+      return `${this.maps.length > 1 ? `${map.data.name}: ` : ""}${short(at)} solutions offered, ${filled} cells`;
     });
     this.byId("moment").textContent = words.join(" · ");
     slider.setAttribute("aria-valuetext", words.join("; "));
