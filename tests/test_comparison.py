@@ -10,7 +10,7 @@ from views import comparison
 
 
 def write(run: Path, metrics: dict[str, float]) -> Path:
-    run.mkdir()
+    run.mkdir(parents=True)
     condition = {"policy": "agent", "distraction": "video", "step": 12_000, "metrics": metrics}
     (run / "evaluation.json").write_text(json.dumps([condition | {"policy": "random", "metrics": {}}, condition]))
     return run
@@ -28,6 +28,15 @@ def test_runs_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert picture.size == (1200, 504)
 
 
+def test_runs_of_the_same_name_are_told_by_their_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [
+        write(tmp_path / name, {"probe/state/stoch": value}) for name, value in (("a/0", 0.1), ("b/0", 0.9), ("c", 0.5))
+    ]
+    comparison.main([*map(str, paths), "--out", str(tmp_path / "leak.png")])
+    rows = [line.split("|")[1:4:2] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [[f" {paths[0]} ", " 0.10 "], [f" {paths[1]} ", " 0.90 "], [" c ", " 0.50 "]]
+
+
 @pytest.mark.filterwarnings("error")
 def test_bars_of_next_to_nothing_leave_room_for_the_page(tmp_path: Path) -> None:
     run = write(tmp_path / "run", {"probe/state/stoch": 0.4, "inverse/seen": 1e-9, "inverse/shuffled": -2e-9})
@@ -35,8 +44,16 @@ def test_bars_of_next_to_nothing_leave_room_for_the_page(tmp_path: Path) -> None
 
 
 def test_a_run_without_diagnostics_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bare = write(tmp_path / "bare", {"inverse/seen": 0.1})
-    for folder, says in ((bare, "evaluation.json has no diagnostics"), (tmp_path / "no", "has no evaluation.json")):
+    bare, older, damaged = (write(tmp_path / name, {"inverse/seen": 0.1}) for name in ("bare", "older", "damaged"))
+    (older / "evaluation.json").write_text('[{"policy": "agent", "distraction": "video"}]')
+    (damaged / "evaluation.json").write_text('[{"policy": "agent", "dist')
+    cases = [
+        (bare, "evaluation.json has no diagnostics"),
+        (older, "evaluation.json has no diagnostics"),
+        (damaged, f"{damaged}/evaluation.json is damaged at line 1"),
+        (tmp_path / "no", "has no evaluation.json"),
+    ]
+    for folder, says in cases:
         with pytest.raises(SystemExit) as caught:
             comparison.main([str(folder), "--out", str(tmp_path / "leak.png")])
         err = capsys.readouterr().err

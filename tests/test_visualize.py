@@ -94,6 +94,16 @@ def test_runs_that_filled_archives_are_compared_by_their_elites_played_again() -
     assert mixed.axes[0].get_ylabel() == "return on held-out videos"
 
 
+@pytest.mark.parametrize(("returns", "bottom"), [((-900.0, -100.0), -940), ((-1.0, 20.0), -2.05), ((10.0, 20.0), 0)])
+def test_axes_begin_at_0_unless_something_is_below(returns: tuple[float, float], bottom: float) -> None:
+    """5 % of what is drawn is left free below it."""
+    rows = [{"step": 5 * n, "speed/minutes": n, "eval/return": value} for n, value in enumerate(returns, 1)]
+    figure = curves.draw_runs([curves.Run(preset("infopower-small"), rows, None)])
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        assert low == pytest.approx(bottom) and high > max(returns)
+
+
 def test_of_runs_of_several_agents_each_has_a_panel_of_what_it_is_there_for() -> None:
     config, runs = preset("together-small"), []
     for seed, (first, last) in {0: (1.0, 2.0), 1: (3.0, 6.0)}.items():
@@ -137,14 +147,16 @@ def test_a_line_that_is_being_written_is_left_out(run: Path, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    damaged, empty = (variant(run, tmp_path / name, (1.0, 2.0)) for name in ("damaged", "empty"))
+    damaged, empty, torn = (variant(run, tmp_path / name, (1.0, 2.0)) for name in ("damaged", "empty", "torn"))
     (damaged / "metrics.jsonl").write_text('{"step": 120}\n{"step": 24\n')
     (empty / "metrics.jsonl").write_text("")
+    (torn / "evaluation.json").write_text('[{"policy": "rand')
     cases = [
         ([run, empty], "several runs need a file to write: --out curves.png"),
         ([tmp_path / "no"], f"there is no run in {tmp_path}/no: it has no config.json"),
         ([empty], f"the run {empty} has no metrics yet"),
         ([damaged], f"{damaged}/metrics.jsonl is damaged at line 2"),
+        ([torn], f"{torn}/evaluation.json is damaged at line 1"),
     ]
     for words, line in cases:
         with pytest.raises(SystemExit) as caught:

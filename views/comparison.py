@@ -4,7 +4,6 @@ Reads what `evaluate.py RUN --diagnostics` wrote; draws what inverse models read
 run, and prints the same as a Markdown table.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from agents.command_line import read_command
+from agents.runs import results
 from views.curves import save
 from views.diagnostics import CODES, COLOURS, TARGETS, draw_leak
 
@@ -43,14 +43,20 @@ class Command:
 
 def read(run: Path, distraction: str) -> dict[str, float]:
     """Return an agent's diagnostics; raise FileNotFoundError or ValueError, in one line, where there are none."""
-    path = run / "evaluation.json"
+    path = run / results.FILE
     if not path.exists():
         raise FileNotFoundError(f"the run {run} has no evaluation.json: run evaluate.py {run} --diagnostics")
-    for condition in json.loads(path.read_text()):
-        found = condition["metrics"]
+    for condition in results.read(run):
+        found = condition.get("metrics", {})
         if condition["policy"] == "agent" and condition["distraction"] == distraction and "probe/state/stoch" in found:
             return found | {"step": condition["step"]}
     raise ValueError(f"{path} has no diagnostics in front of {distraction}: run evaluate.py {run} --diagnostics")
+
+
+def named(runs: Sequence[Path]) -> dict[str, Path]:
+    """Name runs by their folders, by their paths where several folders have the same name."""
+    names = [run.name for run in runs]
+    return {str(run) if names.count(run.name) > 1 else run.name: run for run in runs}
 
 
 def draw(found: Mapping[str, Mapping[str, float]]) -> Figure:
@@ -85,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = read_command(Command, "python -m views.comparison", arguments)
         if not command.runs:
             raise ValueError("name at least one run folder")
-        found = {run.name: read(run, command.distraction) for run in command.runs}
+        found = {name: read(run, command.distraction) for name, run in named(command.runs).items()}
         save(draw(found), command.out)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
