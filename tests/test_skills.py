@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -235,6 +236,28 @@ def test_damage_is_named(library: SkillLibrary, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not describe one library") as caught:
         SkillLibrary.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_another_machine_wrote_is_named(
+    library: SkillLibrary, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    library.save(tmp_path)
+    about = json.loads((tmp_path / "library.json").read_text())
+    origin = about["origin"]
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"origin": origin | {"versions": None}}, f"{tmp_path} does not describe one library"),
+        ({"tensors": 5}, f"{tmp_path}/library.json is damaged"),
+        ({"tensors": "../skills"}, f"{tmp_path}/library.json is damaged"),
+    ]
+    for changed, line in cases:
+        (tmp_path / "library.json").write_text(json.dumps(about | changed))
+        with pytest.raises(ValueError, match=line):
+            SkillLibrary.load(tmp_path)
+    packages = {"no-such-package": "1.0", "torch": origin["versions"]["torch"]}
+    (tmp_path / "library.json").write_text(json.dumps(about | {"origin": origin | {"versions": packages}}))
+    SkillLibrary.load(tmp_path)
+    (said,) = caplog.messages
+    assert said == f"the skills of {tmp_path} were learned with no-such-package 1.0; here it is not installed"
 
 
 def test_a_run_of_something_else_has_no_skills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

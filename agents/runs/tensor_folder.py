@@ -46,12 +46,11 @@ def load(path: Path, form: int, what: str) -> tuple[dict[str, Any], dict[str, Te
     description = read(path)
     try:
         about = json.loads(description)
-        found, name, digest = about["format"], about["tensors"], about["sha256"]
+        found, beside, digest = about["format"], path.with_name(about["tensors"]), about["sha256"]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged: {one_line(error)}") from error
     if found != form:
         raise ValueError(f"{path} has format {found}; this version reads {form}")
-    beside = path.with_name(name)
     data = read(beside)
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{beside} is damaged, or not of this {what}: it has another check sum")

@@ -10,7 +10,7 @@ library.as_env(env, hold=5)                         # environments whose actions
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class SkillLibrary:
         reads = {**envs.signal_shapes, **envs.observation_shapes}
         (position,), (state,) = reads["position"], reads["state"]
         (place,) = reads.get(agent.config.discovery.reads, (0,))
-        versions = {name: version(name) for name in PACKAGES}
+        versions = {name: installed(name) for name in PACKAGES}
         dims = (state, agent.action_dim, place, position)
         origin = Origin(config.task, config.action_repeat, config.time_limit, *dims, step, versions)
         skills = Skills(agent.config, origin)
@@ -167,11 +167,12 @@ class SkillLibrary:
             model = SkillModel(origin.state_dim, config.skill_dim, origin.position_dim, errors.pop("hold"))
             model.load_state_dict(take(tensors, "model"))
             library = cls(skills.to(device), table, model.to(device), config, origin, errors)
+            versions = {name: (then, installed(name)) for name, then in origin.versions.items()}
         except DAMAGE as error:
             raise ValueError(f"{folder} does not describe one library: {one_line(error)}") from error
-        for name, then in origin.versions.items():
-            if (now := version(name)) != then:
-                log.warning("the skills of %s were learned with %s %s; this is %s", folder, name, then, now)
+        for name, (then, now) in versions.items():
+            if now != then:
+                log.warning("the skills of %s were learned with %s %s; here it is %s", folder, name, then, now)
         return library
 
     @property
@@ -249,6 +250,14 @@ def located(folder: Path) -> Path:
     if not (folder / FOLDER / DESCRIPTION).exists():
         raise FileNotFoundError(f"the run {folder} has no skill library yet: python evaluate.py {folder} --library")
     return folder / FOLDER
+
+
+def installed(package: str) -> str:
+    """Return a package's version, or that there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def take(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
