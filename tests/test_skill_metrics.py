@@ -52,6 +52,9 @@ def test_a_skill_is_played_until_its_episode_ends() -> None:
     assert moved[0].tolist() == [[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]]
     assert moved[1].tolist() == [[0, 0], [0, 1], [0, 2], [0, 2], [0, 2]]
     assert moved[2, -1].tolist() == [-4, 0]
+    action = play(Held(Straight(), DIRECTIONS), Plane())["action"]  # (N, T + 1, A)
+    assert action[0].tolist() == [[1, 0]] * 4 + [[0, 0]]
+    assert action[1].tolist() == [[0, 1]] * 2 + [[0, 0]] * 3  # what the ended episode was still answered does not count
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -80,7 +80,9 @@ def play(policy: Policy, envs: Scene) -> TensorDict:
     end = played["is_last"].int().argmax(1, keepdim=True)  # (N, 1) the first end
     time = torch.minimum(torch.arange(len(rows), device=end.device), end)  # (N, T + 1)
     env = torch.arange(len(end), device=end.device).unsqueeze(1)
-    return TensorDict({name: value[env, time] for name, value in played.items()}, batch_size=time.shape)
+    found = {name: value[env, time] for name, value in played.items()}
+    found["action"] = found["action"].masked_fill((time == end).unsqueeze(-1), 0.0)
+    return TensorDict(found, batch_size=time.shape)
 
 
 def displacement(rows: TensorDict) -> Tensor:
