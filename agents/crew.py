@@ -92,10 +92,11 @@ class Crew:
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """Return every member's state, and how much of its next update each has earned."""
+        """Return every member's state, how much of its next update each has earned, and what time it took."""
         return {
             "agents": {name: member.agent.state_dict() for name, member in self.members.items()},
             "updates": {name: member.updates.state_dict() for name, member in self.members.items()},
+            "seconds": dict(self.seconds),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -103,6 +104,7 @@ class Crew:
         for name, member in self.members.items():
             member.agent.load_state_dict(state_dict["agents"][name])
             member.updates.load_state_dict(state_dict["updates"][name])
+        self.seconds = dict(state_dict["seconds"])
 
 
 def joined(outs: list[TensorDict]) -> TensorDict:

@@ -130,6 +130,7 @@ def test_real_members_learn_side_by_side_and_a_resumed_crew_does_the_same() -> N
     other.load_state_dict(copy.deepcopy(crew.state_dict()))
     for name, member in other.members.items():
         assert member.updates.credit == crew.members[name].updates.credit
+    assert other.seconds == crew.seconds and min(other.seconds.values()) > 0
     seed_generators(1)
     first, _ = crew.act(timestep, carry)
     metrics = crew.update(replay)

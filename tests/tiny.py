@@ -63,6 +63,7 @@ def checkpoint_of(run: Path) -> dict[str, Any]:
     state = {name: torch.load(folder / name, weights_only=True) for name in ("agent.pt", "trainer.pt", "replay.pt")}
     for name in ("seconds", "position"):  # of the clock, and of a file that states speeds
         del state["trainer.pt"]["logger"][name]
+    state["agent.pt"].pop("seconds", None)  # of several agents
     return {"step": int(folder.name)} | {name: value for name, value in leaves(state).items() if "/speed/" not in name}
 
 
