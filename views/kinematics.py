@@ -17,7 +17,6 @@ SHAPES = {
     int(GEOM.mjGEOM_CYLINDER): "cylinder",
     int(GEOM.mjGEOM_BOX): "box",
     int(GEOM.mjGEOM_MESH): "mesh",
-    int(GEOM.mjGEOM_HFIELD): "terrain",
 }
 JOINTS = {
     int(JOINT.mjJNT_FREE): "free",
@@ -83,8 +82,6 @@ def geoms(model: mujoco.MjModel) -> list[dict[str, Any]]:
         }
         if SHAPES[kind] == "mesh":
             shape["mesh"] = str(int(model.geom_dataid[number]))
-        if SHAPES[kind] == "terrain":
-            shape["size"] = rounded(model.hfield_size[model.geom_dataid[number]])
         found.append(shape)
     return found
 

@@ -100,7 +100,7 @@ function scaleOf(geom, far) {
     case "capsule": return { scale: [a, a, a], half: b };
     case "cylinder": return { scale: [a, a, b], half: 0 };
     case "plane": return { scale: [a || far, b || far, 1], half: 0 };
-    case "mesh": case "terrain": return { scale: [1, 1, 1], half: 0 };
+    case "mesh": return { scale: [1, 1, 1], half: 0 };
     default: return { scale: [a, b, c], half: 0 };
   }
 }
