@@ -135,6 +135,7 @@ class MapElites:
         }
         for key, value in given.items():
             carry[key] = carry[key].index_copy(0, rows, value)
+        self._figures = None  # what emitters tell may be of what they just made
 
     def _make(self, count: int) -> tuple[Emitted, Tensor]:
         if count:
