@@ -24,7 +24,7 @@ def test_what_a_term_adds_is_counted_seed_by_seed(tmp_path: Path, capsys: pytest
             (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     empowerment.report(tmp_path, [0, 1, 2])
     told = capsys.readouterr().out
-    assert "walker_stand --distraction agent: seeds 0, 1\n" in told and "ball_in_cup" not in told
+    assert "walker_stand --distraction agent: seeds 0, 1\n" in told and "cartpole" not in told
     assert "| in model and reward | 4 (3 to 4); 3, 4 | 9 (7 to 11); 7, 11 |" in told
     assert "| what both add to in the model alone | 0 (0 to 0); 0, 0 | 5 (2 to 8); 2, 8 |" in told
     assert "| what both add to in neither | 0 (0 to 0); 0, 0 | 6 (3 to 10); 3, 10 |" in told
