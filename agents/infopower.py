@@ -89,8 +89,9 @@ class InfoPower:
         if c.empowerment and not isinstance(self.model, Empowering):
             raise ValueError(f"--agent.empowerment {c.empowerment}: this world model has no inverse model; take 0")
         if isinstance(self.model, Empowering) and c.length < self.model.window:
-            raise ValueError(f"--agent.length must be at least {self.model.window}, as the inverse model's window")
-        if c.shift >= min(spaces.observations.get("pixels", (c.shift + 1,))[:2]):
+            least = f"{self.model.window}, as the inverse model's window"
+            raise ValueError(f"--agent.length must be at least {least}, not {c.length}")
+        if "pixels" in spaces.observations and c.shift >= min(spaces.observations["pixels"][:2]):
             raise ValueError(f"--agent.shift {c.shift} must be smaller than the picture")
         self.actor = Actor(feat, spaces.action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)

@@ -46,12 +46,12 @@ def load(path: Path, form: int, what: str) -> tuple[dict[str, Any], dict[str, Te
     description = read(path)
     try:
         about = json.loads(description)
-        if about["format"] == form:
-            beside, digest = path.with_name(about["tensors"]), about["sha256"]
+        found, digest = about["format"], about["sha256"]
+        beside = path.with_name(about["tensors"]) if found == form else path
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged: {one_line(error)}") from error
-    if about["format"] != form:
-        raise ValueError(f"{path} has format {about['format']}; this version reads {form}")
+    if found != form:
+        raise ValueError(f"{path} has format {found}; this version reads {form}")
     data = read(beside)
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{beside} is damaged, or not of this {what}: it has another check sum")
