@@ -52,9 +52,10 @@ class InfoPowerConfig:
     hidden: int = 400
     discount: float = 0.99
     lambda_: float = 0.95
-    empowerment: float = 1.0
-    """Weight of the bound on I(A; Z | Z-) in the imagined reward; the paper prints 1. 0 for models without one."""
-    entropy: float = 0.0
+    empowerment: float = 0.01
+    """Weight of the bound on I(A; Z | Z-) in the imagined reward, in nats beside a standardised reward; 0 for models
+    without one. The paper prints 1, of a reward in units that it does not say."""
+    entropy: float = 0.05
     """Weight of the policy's entropy."""
     exploration: float = 0.3
     """Standard deviation of the noise added to actions while collecting."""

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tensordict import TensorDict
-from torch import Tensor, nn
+from terms import OBS, SHAPES, A, B, T, make_rows, reached
+from torch import nn
 
 from world_models.augment import random_shift
 from world_models.infopower import InfoPowerModel, InfoPowerModelConfig
@@ -14,24 +14,9 @@ from world_models.nets import Encoder, symlog
 from world_models.slices import windows_inside
 from world_models.world_model import primal_parameters
 
-B, T, A, OBS = 5, 7, 2, 3
 CONFIG = InfoPowerModelConfig(
     convolutions=((2, 6, 4), (3, 4, 2)), embed=13, deter=11, stoch=3, hidden=17, critic=19, bound="infonce"
 )
-SHAPES = {"state": (OBS,)}
-
-
-def make_rows(seed: int = 0) -> TensorDict:
-    g = torch.Generator().manual_seed(seed)
-    first = torch.zeros(B, T, dtype=torch.bool)
-    first[1, 3] = first[2, 0] = True
-    values = {
-        "state": torch.randn(B, T, OBS, generator=g),
-        "action": torch.rand(B, T, A, generator=g) * 2 - 1,
-        "reward": torch.randn(B, T, generator=g),
-        "is_first": first,
-    }
-    return TensorDict(values, batch_size=[B, T])
 
 
 def make_model(config: InfoPowerModelConfig = CONFIG, shapes: dict[str, tuple[int, ...]] = SHAPES) -> InfoPowerModel:
@@ -39,15 +24,6 @@ def make_model(config: InfoPowerModelConfig = CONFIG, shapes: dict[str, tuple[in
     model = InfoPowerModel(shapes, A, config)
     nn.init.normal_(model.inverse.net[-1].weight)  # zero at first, which would hide what reads it
     return model
-
-
-def reached(model: nn.Module, loss: Tensor) -> set[str]:
-    """Names of the parts that receive a gradient from a loss."""
-    model.zero_grad()
-    loss.backward(retain_graph=True)
-    grads = {n: p.grad for n, p in model.named_parameters()}
-    parts = {n.split(".")[0] if not n.startswith("core") else ".".join(n.split(".")[:2]) for n in grads}
-    return {part for part in parts if any(g is not None and g.any() for n, g in grads.items() if n.startswith(part))}
 
 
 SEEING = {"encoder", "posterior"}
@@ -110,22 +86,25 @@ def test_terms_by_torch_distributions() -> None:
     kl = (losses["forward"].sum() / known.sum()).item()
     assert metrics["model/kl"].item() <= kl
     reward = losses["reward"].sum() / (~rows["is_first"]).sum()  # of rows that have one
-    expected = -(losses["inverse"].sum() / inside.sum()) - reward - metrics["model/kl"]
+    expected = -(losses["inverse"].sum() / inside.sum()) + A * math.log(2) - reward - metrics["model/kl"]
     assert metrics["model/constraint"].item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 def test_scales_are_the_lagrangian_over_one_plus_lambda() -> None:
-    model = make_model(replace(CONFIG, dual_init=3.0, reward_scale=7.0))
-    scales = model.scales()
-    assert scales["information"].item() == pytest.approx(1 / 4)
-    assert scales["forward"].item() == pytest.approx(3 / 4)
-    assert scales["reward"].item() == pytest.approx(7 * 3 / 4)
+    """lambda = 3: I(O; Z) weighs 1/4 and each term of C 3/4, times its own weight."""
+    own = {"information": 5.0, "forward": 2.0, "reward": 7.0, "prior_reward": 0.5, "inverse": 0.1}
+    weights = {f"{name}_scale": value for name, value in own.items()}
+    scales = make_model(replace(CONFIG, dual_init=3.0, **weights)).scales()
+    share = {name: 1 / 4 if name == "information" else 3 / 4 for name in own}
+    assert {name: float(scale) for name, scale in scales.items()} == pytest.approx(
+        {name: own[name] * share[name] for name in own}
+    )
 
 
 @pytest.mark.parametrize("constraint, grows", [(-11.0, True), (-9.0, False)])
 def test_dual_variable_moves_the_right_way(constraint: float, grows: bool) -> None:
     """lambda grows while C < c0 = -10 and shrinks while C > c0, and never turns negative."""
-    model = make_model()
+    model = make_model(replace(CONFIG, constraint=-10.0))
     optimizer = torch.optim.Adam([model.log_dual], 0.1)
     before = model.log_dual.item()
     for _ in range(50):

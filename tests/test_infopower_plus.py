@@ -5,40 +5,19 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tensordict import TensorDict
+from terms import FIRST, SHAPES, A, B, T, make_rows, reached
 from torch import Tensor, nn
 
 from world_models.infopower_plus import InfoPowerPlusModel, InfoPowerPlusModelConfig
 
-B, T, A, OBS = 5, 7, 2, 3
-CONFIG = InfoPowerPlusModelConfig(embed=13, deter=11, stoch=3, hidden=17, critic=19)
-FIRST = torch.zeros(B, T, dtype=torch.bool)
-FIRST[1, 3] = FIRST[2, 0] = True
-
-
-def make_rows(seed: int = 0) -> TensorDict:
-    g = torch.Generator().manual_seed(seed)
-    values = {
-        "state": torch.randn(B, T, OBS, generator=g),
-        "action": torch.rand(B, T, A, generator=g) * 2 - 1,
-        "reward": torch.randn(B, T, generator=g),
-        "is_first": FIRST,
-    }
-    return TensorDict(values, batch_size=[B, T])
+CONFIG = InfoPowerPlusModelConfig(embed=13, deter=11, stoch=3, hidden=17, critic=19, reward_std=1.0, inverse_scale=1.0)
 
 
 def make_model(config: InfoPowerPlusModelConfig = CONFIG) -> InfoPowerPlusModel:
     torch.manual_seed(0)
-    model = InfoPowerPlusModel({"state": (OBS,)}, A, config)
+    model = InfoPowerPlusModel(SHAPES, A, config)
     nn.init.normal_(model.inverse.net[-1].weight)  # zero at first, which would hide what reads it
     return model
-
-
-def reached(model: nn.Module, loss: Tensor) -> set[str]:
-    model.zero_grad()
-    loss.backward(retain_graph=True)
-    grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
-    return {n.split(".")[0] if not n.startswith("core") else ".".join(n.split(".")[:2]) for n in grads}
 
 
 def same_episode(b: int, t: int, k: int) -> bool:

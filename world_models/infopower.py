@@ -8,8 +8,10 @@
 
     L   = sum_t [ I(o_t; z_t) + lambda (C_t - c0) ],   lambda >= 0, ascended over the model, descended over lambda.
 
-H(pi) does not depend on the model. The loss is -L / (1 + lambda), which has the same optimum and keeps the size of the
-gradient when lambda grows (our choice). The paper prints no hyper-parameters; all defaults here are our choice.
+H(pi) does not depend on the model. In C we count that of a uniform guess, ln 2 for each action dimension, so that c0
+asks the same of any number of actions. The loss is -L / (1 + lambda), which has the same optimum and keeps the size of
+the gradient when lambda grows. The paper prints no hyper-parameters: all of this, and all defaults, are our choice.
+Reward and action come before the rest of the picture: lambda starts high and falls only once the constraint holds.
 """
 
 import math
@@ -32,6 +34,10 @@ from world_models.slices import mean_where, shift, windows, windows_inside
 class InfoPowerModelConfig(BodyConfig):
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+    reward_std: float = 0.316
+    """Standard deviation of q(r | z), in standard deviations of the reward: its squared error weighs 5."""
+    prior_reward_scale: float = 0.5
+    """Weight of predicting the reward from the prior's sample too, as imagination does."""
     bound: Literal["infonce", "nwj", "wasserstein-gp", "wasserstein-sn"] = "nwj"
     """Lower bound on I(O; Z); the last two hold its critic 1-Lipschitz, by gradient penalty or spectral norm."""
     critic: int = 200
@@ -44,15 +50,15 @@ class InfoPowerModelConfig(BodyConfig):
     """Knots of the inverse model's density in each action dimension."""
     information_scale: float = 1.0
     forward_scale: float = 1.0
-    posterior_scale: float = 1.0
+    posterior_scale: float = 0.3
     """Weight of the KL's pull on the posterior, against its pull on the prior."""
-    free_nats: float = 3.0
+    free_nats: float = 0.0
     """KL below which the posterior is left alone."""
     reward_scale: float = 1.0
-    inverse_scale: float = 1.0
-    constraint: float = -10.0
+    inverse_scale: float = 0.1
+    constraint: float = -3.84
     """c0, in nats a step."""
-    dual_init: float = 1.0
+    dual_init: float = 50.0
     """First lambda."""
     dual_lr: float = 1e-3
     """Learning rate of log lambda."""
@@ -98,11 +104,12 @@ class InfoPowerModel(Body):
             "prior_reward": -prior_log_prob,
             "inverse": -inverse,
         }
-        constraint = mean_where(log_prob, answers) + mean_where(inverse, inside) - mean_where(kl_post * known, known)
+        actions = rows["action"].shape[-1]
+        over_uniform = mean_where(inverse, inside) + actions * math.log(2)
         metrics = {
-            "model/constraint": constraint,
+            "model/constraint": mean_where(log_prob, answers) + over_uniform - mean_where(kl_post * known, known),
             "model/information": information.mean(),
-            "model/inverse_over_uniform": mean_where(inverse, inside) / rows["action"].shape[-1] + math.log(2),
+            "model/inverse_over_uniform": over_uniform / actions,
             **post_metrics(trace, kl_post, known),
         }
         return losses, trace, {name: value.detach() for name, value in metrics.items()}

@@ -40,6 +40,10 @@ CONSTRAINTS = ("forward", "reward", "inverse")
 class InfoPowerPlusModelConfig(BodyConfig):
     posterior: Literal["observation", "recurrent"] = "observation"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
+    reward_std: float = 0.316
+    """Standard deviation of q(r | z), in standard deviations of the reward: its squared error weighs 5."""
+    prior_reward_scale: float = 0.5
+    """Weight of predicting the reward from the prior's sample too, in parts of the reward's dual variable."""
     critic: int = 200
     """Width of the bound's bilinear critic."""
     future: int = 3
@@ -57,9 +61,7 @@ class InfoPowerPlusModelConfig(BodyConfig):
     information_scale: float = 1.0
     prior_scale: float = 1.0
     """Weight of fitting the prior."""
-    prior_reward_scale: float = 0.0
-    """Weight of predicting the reward from the prior's sample too, in parts of the reward's dual variable."""
-    inverse_scale: float = 1.0
+    inverse_scale: float = 0.1
     """0 leaves empowerment out of the model."""
     dual_init: tuple[float, float, float] = (10.0, 10.0, 3.0)
     """First lambda of the KL, the reward and the actions."""

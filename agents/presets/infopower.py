@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
     "classes": 8,
     "hidden": 128,
     "posterior": "observation",
-    "reward_std": 0.316,  # the squared error weighs 1 / (2 * 0.316^2) = 5
+    "reward_std": 0.316,
     "prior_reward_scale": 0.5,
 }
 SMALL = InfoPowerConfig(
@@ -36,7 +36,6 @@ SMALL = InfoPowerConfig(
     starts=96,
     hidden=128,
     discount=0.97,
-    entropy=0.05,
     model_lr=2e-3,
     actor_lr=6e-4,
     critic_lr=6e-4,
@@ -44,21 +43,10 @@ SMALL = InfoPowerConfig(
     behaviour_clip=10.0,
     shift=3,
 )
-# The weights put the reward and the action before the rest of the picture: lambda starts high and falls only once the
-# constraint holds.
-INFOPOWER = InfoPowerModelConfig(
-    **SIZES,
-    critic=128,
-    bound="infonce",
-    posterior_scale=0.3,
-    free_nats=0.0,
-    inverse_scale=0.1,
-    constraint=-8.0,
-    dual_init=50.0,
-)
+INFOPOWER = InfoPowerModelConfig(**SIZES, critic=128, bound="infonce")
 # 6,000 updates are a twentieth of the published ones: dual variables start nearer and move faster.
 REPO = RePoModelConfig(**SIZES, dual_init=1e-2, dual_lr=3e-3)
-INFOPOWER_PLUS = InfoPowerPlusModelConfig(**SIZES, critic=128, inverse_scale=0.1, dual_lr=3e-3)
+INFOPOWER_PLUS = InfoPowerPlusModelConfig(**SIZES, critic=128, dual_lr=3e-3)
 DREAMER, C_DREAMER, R2 = DreamerModelConfig(**SIZES), CDreamerModelConfig(**SIZES, critic=128), R2ModelConfig(**SIZES)
 
 
@@ -74,9 +62,9 @@ def small(name: str, model: ModelConfig, empowerment: float = 0.0) -> Config[Inf
 
 
 IMAGINATION: dict[str, Config[Any]] = {
-    "infopower": large("infopower", InfoPowerModelConfig(), empowerment=1.0),
+    "infopower": large("infopower", InfoPowerModelConfig(), empowerment=0.01),
     "infopower-small": small("infopower-small", INFOPOWER, empowerment=0.01),
-    "infopower-plus": large("infopower-plus", InfoPowerPlusModelConfig(), empowerment=1.0),
+    "infopower-plus": large("infopower-plus", InfoPowerPlusModelConfig(), empowerment=0.01),
     "infopower-plus-small": small("infopower-plus-small", INFOPOWER_PLUS, empowerment=0.01),
     "dreamer": large("dreamer", DreamerModelConfig()),
     "dreamer-small": small("dreamer-small", DREAMER),

@@ -1,0 +1,39 @@
+"""What tests of objectives share: rows to learn from, terms by torch's own distributions, who learns from a loss."""
+
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+B, T, A, OBS = 5, 7, 2, 3
+SHAPES: dict[str, tuple[int, ...]] = {"state": (OBS,)}
+FIRST = torch.zeros(B, T, dtype=torch.bool)
+FIRST[1, 3] = FIRST[2, 0] = True
+KNOWN = torch.ones(B, T)  # rows with a past in the slice
+KNOWN[:, 0] = KNOWN[1, 3] = 0
+
+
+def make_rows(seed: int = 0) -> TensorDict:
+    g = torch.Generator().manual_seed(seed)
+    values = {
+        "state": torch.randn(B, T, OBS, generator=g),
+        "action": torch.rand(B, T, A, generator=g) * 2 - 1,
+        "reward": torch.randn(B, T, generator=g),
+        "is_first": FIRST.clone(),
+    }
+    return TensorDict(values, batch_size=[B, T])
+
+
+def kl(post: Any, prior: Any) -> Tensor:
+    """KL(post || prior) (B, T) of Gaussian states, by torch."""
+    normal = torch.distributions.Normal
+    return torch.distributions.kl_divergence(normal(*post), normal(*prior)).sum(-1)
+
+
+def reached(model: nn.Module, loss: Tensor) -> set[str]:
+    """Names of the parts that receive a gradient from a loss."""
+    model.zero_grad()
+    loss.backward(retain_graph=True)
+    grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    return {n.split(".")[0] if not n.startswith("core") else ".".join(n.split(".")[:2]) for n in grads}
