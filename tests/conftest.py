@@ -26,3 +26,16 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     """Give the tests of a file a browser's tab; they skip where there is no browser."""
     with browser(tmp_path_factory.mktemp("browser")) as tab:
         yield tab
+
+
+@pytest.fixture(scope="module")
+def few_rows() -> Iterator[None]:
+    """Measure information on few rows and actions; what it is has tests of its own."""
+    from agents import examination, infopower
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(infopower, "TOLD", 128)
+        patch.setattr(infopower, "EXAMINED", 2)
+        patch.setattr(examination, "ACTIONS", 8)
+        patch.setattr(examination, "ACTED", 32)
+        yield

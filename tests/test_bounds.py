@@ -143,9 +143,8 @@ def test_spectral_norm_makes_critics_1_lipschitz_whatever_their_weights() -> Non
     composed = lambda x, y: critic(body(x), y)  # noqa: E731
     found = slopes(composed, 3 * torch.randn(19, 5), 3 * torch.randn(19, 7))
     assert found.max() <= 1.001 and found.max() > 0.5
-    torch.testing.assert_close(
-        critic.eval()(torch.ones(3, 11), torch.ones(3, 7))[0, 1], critic(torch.ones(3, 11), torch.ones(3, 7))[2, 0]
-    )
+    x, y = torch.randn(3, 11), torch.randn(3, 7)
+    assert torch.equal(critic(x, y), critic(x, y))  # what evaluates, no longer iterates
 
 
 def test_gradient_penalty_by_hand() -> None:

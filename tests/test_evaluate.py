@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from torch import Tensor
 
 import evaluate
 import train
-from agents import examination, infopower
 from agents.evaluation import RandomPolicy
 from agents.evaluation import evaluate as play
 from envs import film
 
 N, SIZE = 3, 24
+pytestmark = pytest.mark.usefixtures("few_rows")
 
 
 class Counting:
@@ -89,16 +88,6 @@ def test_the_random_policy_is_uniform_and_repeats_under_its_seed() -> None:
     assert not torch.equal(action, other.act(timestep, carry)[0]["action"])
     counts = torch.histc(action, bins=10, min=-1, max=1)
     assert ((counts - 1000).abs() < 130).all()  # 4 standard deviations of sqrt(1000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_rows() -> Iterator[None]:
-    """Measure information on few rows and actions; what it is has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(infopower, "TOLD", 128)
-        patch.setattr(examination, "ACTIONS", 8)
-        patch.setattr(examination, "ACTED", 32)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -140,29 +140,60 @@ def test_features_of_rows_are_those_by_which_it_acts(posterior: str) -> None:
     torch.testing.assert_close(later[:, 3:], found[:, 5:])
 
 
-def test_acts_at_random_until_the_first_update() -> None:
-    agent, replay = make_agent(), make_replay()
+@pytest.mark.parametrize("empowered", [True, False])
+def test_losses_of_actor_and_critic_by_hand(empowered: bool) -> None:
+    """From an imagined stretch of given states: discount 1/2, lambda 0.7, empowerment 0.3, entropy 0.2."""
+    config = replace(CONFIG, discount=0.5, lambda_=0.7, empowerment=0.3, entropy=0.2, target_rate=0.25)
+    agent = make_agent(config)
+    torch.nn.init.normal_(agent.target[-1].weight)
+    feat, (reward, entropy, evidence) = torch.randn(5, 23, 18), torch.randn(3, 4, 23)
+    through = 0 * agent.actor.mode(feat[:-1]).sum(-1)  # nothing, by way of the actor
+    agent.imagined = lambda *_: (feat, reward + through, entropy, evidence if empowered else None)
+    before = {name: copy.deepcopy(net) for name, net in agent.nets.items()}
+    rows, _ = make_replay().sample(5, 7)
+    found = agent.update_behaviour(agent.model.observe(rows), rows["is_first"])
+    value = before["target"](feat).squeeze(-1)
+    returns = [value[4]]
+    for k in (3, 2, 1, 0):
+        wanted = reward[k] + (0.3 * evidence[k] if empowered else 0)
+        returns.insert(0, 0.5 * wanted + 0.5 * (0.3 * value[k + 1] + 0.7 * returns[0]))
+    target = torch.stack(returns[:4])
+    actor = -target / agent.return_range() - 0.2 * entropy
+    critic = 0.5 * (before["critic"](feat[:-1]).squeeze(-1) - target).square()
+    assert found["loss/actor"].item() == pytest.approx(actor.mean().item(), rel=1e-5)
+    assert found["loss/critic"].item() == pytest.approx(critic.mean().item(), rel=1e-5)
+    for old, new, now in zip(
+        *(net.parameters() for net in (before["target"], agent.critic, agent.target)), strict=True
+    ):
+        torch.testing.assert_close(now, 0.75 * old + 0.25 * new)
+
+
+def test_rewards_are_standardised_by_those_that_answer_an_action() -> None:
+    agent = make_agent()
+    rows, _ = make_replay().sample(5, 7)
+    rows["reward"][rows["is_first"]] = 1e3  # of no action
+    agent.update_model(rows)
+    answers = rows["reward"][~rows["is_first"]]
+    mean, std = agent.reward_moments.moments()
+    assert mean.item() == pytest.approx(answers.mean().item(), rel=1e-4)
+    assert std.item() == pytest.approx(answers.std(correction=0).item(), rel=1e-3)
+
+
+def test_acts_at_random_until_the_first_update_and_with_noise_after() -> None:
+    agent, replay = make_agent(replace(CONFIG, exploration=0.5)), make_replay()
     step, carry = timestep(first=True), agent.initial_carry(N)
     actions = torch.stack([agent.act(step, carry)[0]["action"] for _ in range(400)])
     assert actions.mean().abs() < 0.05 and actions.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.03)
     agent.update(replay)
-    assert torch.equal(agent.act(step, carry, explore=False)[0]["action"], agent.act(step, carry, False)[0]["action"])
-
-
-def test_a_restored_agent_learns_the_same() -> None:
-    replay = make_replay()
-    first = make_agent()
-    for _ in range(3):
-        first.update(replay)
-    saved, state = copy.deepcopy(first.state_dict()), torch.get_rng_state()
-    expected = first.update(replay)
-    second = make_agent()
-    second.load_state_dict(saved)
-    torch.set_rng_state(state)
-    found = second.update(replay)
-    assert found.keys() == expected.keys() and all(torch.equal(found[k], expected[k]) for k in found)
-    for a, b in zip(first.nets.state_dict().values(), second.nets.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+    torch.manual_seed(1)
+    out, after = agent.act(step, carry)
+    torch.manual_seed(1)
+    embed = agent.model.encoder(step)
+    stoch = agent.model.posterior(embed, embed, after["deter"]).sample()
+    torch.testing.assert_close(after["stoch"], stoch)
+    sampled = agent.actor(torch.cat([after["deter"], stoch], -1)).action()
+    noisy = (sampled + 0.5 * torch.randn(N, A)).clamp(-1, 1)
+    torch.testing.assert_close(out["action"], noisy)
 
 
 def test_an_episode_shorter_than_a_slice_is_examined() -> None:

@@ -130,6 +130,7 @@ def test_a_restored_agent_learns_the_same(name: str, latent: str) -> None:
 @every_model
 @every_latent
 @every_posterior
+@pytest.mark.usefixtures("few_rows")
 def test_acts_and_is_examined(name: str, latent: str, posterior: str) -> None:
     agent = make_agent(name, latent=latent, posterior=posterior)
     carry = agent.initial_carry(N)
