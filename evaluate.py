@@ -21,9 +21,9 @@ from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.command_line import read_command
 from agents.config import Config
 from agents.evaluation import RandomPolicy, evaluate
-from agents.examination import diagnose, examined
+from agents.examination import Examined, diagnose, examined
 from agents.replay import ReplayBuffer
-from agents.runs import checkpoint, results, statistics, suite, summary
+from agents.runs import results, statistics, suite, summary
 from agents.runs.folder import load_config
 from agents.skills import library
 from envs import distracting, suites
@@ -122,6 +122,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
         returns = evaluate(policy, envs, command.episodes, watch=watching)
         progress.clear()
         envs.load_state_dict(copy.deepcopy(start))
+        look = measure if command.diagnostics else examine
+        looked = look(command, config, policy, envs) if isinstance(policy, Examinable) else {}
         yield {
             "task": config.task,
             "distraction": distraction,
@@ -138,8 +140,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
             "film": film(command, config, policy, name) if command.film and name != "random" else None,
             "page": PAGE.format(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
-            "metrics": (measure if command.diagnostics else examine)(command, config, policy, envs)
-            | assess(command, config, policy),
+            "metrics": looked | assess(command, config, policy),
         }
     envs.close()
 
@@ -161,10 +162,8 @@ def fitted(config: Config[Any], distraction: str) -> Config[Any]:
     )
 
 
-def measure(command: Command, config: Config[Any], policy: Policy, envs: BatchedEnv) -> dict[str, float]:
+def measure(command: Command, config: Config[Any], policy: Examined, envs: BatchedEnv) -> dict[str, float]:
     """Examine an agent on rows whose state and background are known, an untrained one too, and draw the page."""
-    if not isinstance(policy, Examinable):
-        return {}
     options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", "pixels": True}
     known = make_envs(config, **options, state=True, distractor=shows_background(config.distraction))
     replay = ReplayBuffer((known.episode_length + 1) * known.num_envs, known.num_envs, known.device)
@@ -182,10 +181,8 @@ def measure(command: Command, config: Config[Any], policy: Policy, envs: Batched
     return numbers
 
 
-def examine(command: Command, config: Config[Any], policy: Policy, envs: BatchedEnv) -> dict[str, float]:
+def examine(command: Command, config: Config[Any], policy: Examined, envs: BatchedEnv) -> dict[str, float]:
     """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
-    if not isinstance(policy, Examinable):
-        return {}
     replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
     evaluate(policy, envs, envs.num_envs, explore=True, watch=replay.add)
     with torch.random.fork_rng():
@@ -225,17 +222,18 @@ def evaluate_suite(command: Command) -> None:
     """Play what was not played before, keeping each result as it comes; write what all of it adds up to."""
     conditions, told = suites.SUITES[command.suite], {"suite": command.suite, "seed": command.seed}
     runs = {run: replace(load_config(run), device=command.device) for run in results.find_runs(command.run)}
-    jobs, todo = list[suite.Job](), list[suite.Job]()
+    jobs, todo, left_out = list[suite.Job](), list[suite.Job](), list[str]()
     for run, config in runs.items():
         own = suite.plan(run, config, told, conditions, fit)
         before = suite.played_before(own, command.episodes)
         new = [job for job, old in zip(own, before, strict=True) if command.again or old is None]
-        if new and checkpoint.newest(run / "checkpoints") is None:
-            print(f"left out: the run {run} has no checkpoint yet", file=sys.stderr)
+        if new and (why := suite.obstacle(new[0])):
+            left_out.append(why)
         else:
             jobs, todo = jobs + own, todo + new
     if not jobs:
-        raise FileNotFoundError(f"no run in {command.run} has a checkpoint yet")
+        raise ValueError("; ".join(left_out))
+    print("".join(f"left out: {why}\n" for why in left_out), end="", file=sys.stderr)
     print(f"{len(jobs)} evaluations of {command.episodes} episodes, {len(jobs) - len(todo)} of them from before")
     progress = Progress(len(todo))
     for job, result in suite.play_and_keep(todo, partial(play, command.episodes, progress)):
@@ -274,7 +272,9 @@ def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
 
 def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
-    config = replace(load_config(command.run), device=command.device, observation="state", signals=True)
+    config = replace(load_config(command.run), device=command.device, signals=True)
+    if config.observation == "pixels":
+        raise ValueError(f"{config.name} learned from pixels, and no skills: a library is made of a run of slim")
     known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
     envs = make_envs(config, num_envs=library.SKILLS * library.RESETS, seed=command.seed, measures=True)
     print(library.write(*load_agent(command.run, config, known), config, envs, command.run))

@@ -24,7 +24,7 @@ from agents.presets import AGENTS
 from agents.registry import CLASSES
 from agents.replay import ReplayBuffer
 from agents.runs import checkpoint
-from agents.runs.folder import load_config, opened
+from agents.runs.folder import load_config, opened, save_config
 from agents.runs.interrupts import caught_signals
 from agents.runs.logger import Logger
 from agents.schedule import Every, Ratio
@@ -192,10 +192,11 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     trainer = Trainer(config, run)
-    with opened(run, config, resume), caught_signals() as caught:
+    with opened(run, resume), caught_signals() as caught:
         newest = checkpoint.newest(run / "checkpoints")
         if newest is not None:
             trainer.load(newest)
+        save_config(run, config)
         begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
         print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
         trainer.logger.start(trainer.step)

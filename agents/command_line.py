@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import tyro
 from agents.config import Config, flatten
 from agents.presets import ABOUT
 from agents.registry import preset
+from agents.runs import checkpoint
 from agents.runs.folder import load_config
 
 A = TypeVar("A")
@@ -49,6 +51,8 @@ def line_of(box: str, prog: str) -> str:
     said = itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, lines))
     near = next((line.split()[0] for line in lines[1:] if line.startswith("--") and "Perhaps you meant:" in lines), "")
     message = " ".join(said).removeprefix("Error parsing ").removesuffix(".")
+    message = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"\1 is not a whole number", message)
+    message = re.sub(r"^Missing from \S+: (\S+) .*", rf"name a \1: {prog} \1", message)
     return f"{message[:1].lower()}{message[1:]}: {f'did you mean {near}?' if near else f'see {prog} --help'}"
 
 
@@ -60,6 +64,10 @@ def parse(arguments: Sequence[str], presets: dict[str, Config[Any]]) -> Command[
         config = presets[name]
         kind: Any = Command[type(config.agent)]  # type: ignore[misc]
         return read_command(kind, f"train.py {name}", options, default=Command(config), description=ABOUT[name])
+    if arguments and not {"-h", "--help"} & set(arguments):
+        named = next((word for word in arguments if word in presets), "AGENT")
+        options = [word for word in arguments if word != named]
+        raise ValueError(f"name the agent first: train.py {' '.join([named, *options])}")
     commands = []
     for name, config in presets.items():
         subcommand = tyro.conf.subcommand(name, default=Command(config), description=ABOUT[name])
@@ -82,10 +90,13 @@ def resumable(run: Path, name: str) -> Config[Any]:
 
 
 def refuse_changes(saved: Config[Any], asked: Config[Any], run: Path) -> None:
-    """Raise ValueError for options, other than `steps`, with which a run cannot go on."""
+    """Raise ValueError for options, other than a later end, with which a run cannot go on."""
     before, now = flatten(saved), flatten(asked)
     changed = [
         f"--{name} {now[name]} (was {before[name]})" for name in now if now[name] != before[name] and name != "steps"
     ]
     if changed:
         raise ValueError(f"the run in {run} cannot go on with other options: {', '.join(changed)}")
+    newest = checkpoint.newest(run / "checkpoints")
+    if newest is not None and int(newest.name) >= asked.steps:
+        raise ValueError(f"the run in {run} is at step {int(newest.name)} already: go on with --steps above that")

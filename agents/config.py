@@ -16,6 +16,7 @@ ONE_AT_LEAST = (
 )
 LEAST = dict.fromkeys(ONE_AT_LEAST, 1) | {"inverse-bins": 2, "inverse-window": 2}  # of other whole numbers it is 0
 ABOVE_ZERO = ("dual-init", "reward-std")
+SHARES = ("discount", "gamma", "lambda_")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ def validate(config: Config[Any]) -> None:
             raise ValueError(f"--{name} must be at least {least}, not {value}")
         if last in ABOVE_ZERO and min(value if isinstance(value, tuple) else (value,)) <= 0:
             raise ValueError(f"--{name} must be above 0, not {value}")
+        if last in SHARES and not 0 <= value <= 1:
+            raise ValueError(f"--{name} must lie from 0 to 1, not {value}")
+        if last.endswith(("lr", "learning-rate")) and value < 0:
+            raise ValueError(f"--{name} must be at least 0, not {value}")
     if config.train_ratio < 0:
         raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
     if config.diagnostics and config.eval_episodes < 2:

@@ -24,7 +24,7 @@ class Alarms:
             self._arrival = torch.cuda.Event()
 
     def check(self, action: Tensor) -> None:
-        """Raise ValueError for actions (N, A) that are not finite, RuntimeError where contacts did not fit."""
+        """Raise ValueError for actions (N, A) that are not finite, and where contacts did not fit."""
         if not self._asynchronous and not self._engine.room and isfinite(action.sum().item()):
             return  # what has a finite sum is finite
         wrong = torch.stack([~action.isfinite().all(), *self._engine.lost()])
@@ -42,6 +42,4 @@ class Alarms:
             raise ValueError("actions must be finite: the policy gave NaN or infinity")
         for (option, room), yes in zip(self._engine.room.items(), lost, strict=True):
             if yes:
-                raise RuntimeError(
-                    f"MuJoCo Warp lost {option}: an environment needs more room than {room}; raise the option {option}"
-                )
+                raise ValueError(f"{option} {room} is too little room: MuJoCo Warp lost some; raise --{option}")

@@ -121,8 +121,8 @@ class BatchedEnv:
     def step(self, action: Tensor) -> TensorDict:
         """Apply actions (N, A) in [-1, 1] for the action repeat, or until the episode ends; reset rows that were last.
 
-        Actions outside are clipped. Raises ValueError for another shape and for actions that are not finite, and
-        RuntimeError when contacts no longer fit; on CUDA these two are found a few steps later.
+        Actions outside are clipped. Raises ValueError for another shape, for actions that are not finite, and when
+        contacts no longer fit; on CUDA the last two are found a few steps later.
         """
         if action.shape != (self.num_envs, self.action_dim):
             raise ValueError(f"actions must be {(self.num_envs, self.action_dim)}, not {tuple(action.shape)}")

@@ -169,7 +169,7 @@ def check(
     check_choice("background", background, BACKGROUNDS)
     suite = distracting.parts(name)
     if name != "none" and not pixels:
-        raise ValueError(f"the distraction {name!r} needs pixels")
+        raise ValueError(f"the distraction {name!r} needs pixels: from states, take 'none'")
     if distractor and not shows_background(name):
         raise ValueError(f"the distraction {name!r} shows no background of its own, whose state could be told")
     if window not in WINDOWS:

@@ -197,6 +197,7 @@ def test_mistakes_in_learning_are_answered_in_one_line(
         ("--agent.archive.ranges 0 1 1 0", "must go up from a finite number to another, got (1.0, 0.0)"),
         ("--agent.archive.grid 5", "--agent.archive.grid needs 2 numbers of at least 1, not [5]"),
         ("--agent.archive.grid --agent.archive.cells 1", "--agent.archive.cells must be at least 2, not 1"),
+        ("--agent.archive.cells 100", "--agent.archive.cells 100 beside a grid of (5, 3): for cells around centroids"),
         ("--agent.archive.cells -3", "--agent.archive.cells must be at least 0, not -3"),
         ("--agent.archive.history-every 0", "--agent.archive.history-every must be at least 1, not 0"),
         ("--agent.variation.initial 0", "--agent.variation.initial must be at least 1, not 0"),

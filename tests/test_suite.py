@@ -171,9 +171,13 @@ def test_folders_without_a_fitting_run_are_one_line(
     lines = {
         "empty": f"there is no run in {tmp_path}/empty: neither it nor a folder in it has a config.json",
         "states": f"the run {tmp_path}/states learned from states, which the suite distracting does not change",
-        "new": f"no run in {tmp_path}/new has a checkpoint yet",
+        "new": f"the run {tmp_path}/new has no checkpoint yet",
     }
     for name, line in lines.items():
         with pytest.raises(SystemExit) as caught:
             suite(tmp_path / name)
         assert caught.value.code == 2 and capsys.readouterr().err.endswith(f"error: {line}\n")
+    shutil.copytree(folder / "one", tmp_path / "one")  # beside runs that cannot be played
+    suite(tmp_path, "--again")
+    told = "".join(f"left out: {lines[name]}\n" for name in ("new", "states"))
+    assert capsys.readouterr().err == told

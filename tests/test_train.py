@@ -125,6 +125,9 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
         (["--agent.model.inverse-bins", 1], "--agent.model.inverse-bins must be at least 2, not 1"),
         (["--agent.model.inverse-window", 1], "--agent.model.inverse-window must be at least 2, not 1"),
         (["--agent.model.dual-init", 0], "--agent.model.dual-init must be above 0, not 0.0"),
+        (["--agent.discount", 1.5], "--agent.discount must lie from 0 to 1, not 1.5"),
+        (["--agent.model-lr", -1], "--agent.model-lr must be at least 0, not -1.0"),
+        (["--eval-every", "1e6"], "--eval-every: '1e6' is not a whole number"),
         (["--agent.length", 2], "--agent.length must be at least 3, as the inverse model's window"),
         (["--observation", "pixels", "--size", 84], "does not divide 21x21 pixels: take --size 64, or other --agent."),
         (["--observation", "pixels", "--size", 64, "--agent.shift", 64], "--agent.shift 64 must be smaller than the"),
@@ -161,6 +164,8 @@ def test_an_unwritable_folder_is_one_line(tmp_path: Path, capsys: pytest.Capture
 
 def refusals(finished: Path, missing: Path) -> list[tuple[list[Any], str]]:
     mine = ["infopower-small", "--run", finished]
+    late = f"the run in {finished} is at step 600 already: go on with --steps above that"
+    turned = f"name the agent first: train.py infopower-small --task walker_stand --run {finished}"
     return [
         (mine, f"run folder {finished} is not empty: go on with --resume, or choose another with --run"),
         (
@@ -169,10 +174,13 @@ def refusals(finished: Path, missing: Path) -> list[tuple[list[Any], str]]:
         ),
         (["infopower", "--run", finished, "--resume"], f"the run in {finished} trains infopower-small, not infopower"),
         (["infopower", "--run", missing, "--resume"], f"there is no run in {missing}: it has no config.json"),
+        ([*mine, "--resume", "--steps", 300], late),
+        ([*mine, "--resume"], late),
+        (["--task", "walker_stand", *mine], turned),
     ]
 
 
-@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("case", range(7))
 def test_refusals_touch_nothing(case: int, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words, line = refusals(finished, tmp_path / "missing")[case]
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
@@ -186,7 +194,7 @@ def test_two_processes_cannot_share_a_folder(finished: Path, capsys: pytest.Capt
     lock = os.open(finished, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        assert exit_code("infopower-small", "--run", finished, "--resume") == 2
+        assert exit_code("infopower-small", "--run", finished, "--resume", "--steps", 900) == 2
     finally:
         os.close(lock)
     assert capsys.readouterr().err == f"error: run folder {finished} is in use by another process\n"
@@ -225,7 +233,7 @@ def test_a_damaged_checkpoint_is_one_line_and_nothing_is_lost(
     path = run / "checkpoints" / "000000600" / name
     damage(path)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert exit_code("infopower-small", "--run", run, "--resume") == 2
+    assert exit_code("infopower-small", "--run", run, "--resume", "--steps", 900) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: " + line.format(path)) and err.count("\n") == 1
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before

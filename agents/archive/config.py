@@ -17,7 +17,7 @@ CVT_SEED = 0  # the same cells for every run, so that archives can be compared c
 @dataclass(frozen=True)
 class ArchiveConfig:
     cells: int = 1024
-    """Cells around centroids (CVT)."""
+    """Cells around centroids (CVT), where there is no grid."""
     grid: tuple[int, ...] = ()
     """Cells along each measure, for a grid instead."""
     ranges: tuple[tuple[float, float], ...] = ()
@@ -63,6 +63,11 @@ def tessellate(
     if config.grid:
         if len(config.grid) != len(ranges) or min(config.grid) < 1:
             raise ValueError(f"--agent.archive.grid needs {len(ranges)} numbers of at least 1, not {list(config.grid)}")
+        if config.cells != ArchiveConfig.cells:
+            raise ValueError(
+                f"--agent.archive.cells {config.cells} beside a grid of {config.grid}: for cells around centroids add "
+                "--agent.archive.grid without numbers"
+            )
         return Grid(config.grid, ranges, device)
     if config.cells < 2:
         raise ValueError(f"--agent.archive.cells must be at least 2, not {config.cells}")

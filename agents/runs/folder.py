@@ -15,12 +15,12 @@ from agents.registry import preset
 
 
 @contextmanager
-def opened(run: Path, config: Config[Any], resume: bool) -> Iterator[None]:
+def opened(run: Path, resume: bool) -> Iterator[None]:
     """Make a run folder, or go on in one, for this process alone; remove a new one if nothing came of it.
 
-    Raises ValueError or OSError for a folder that is not empty, is in use or cannot be written.
+    Raises ValueError or OSError for a folder that is not empty, is in use or cannot be made.
     """
-    lock = prepare(run, config, resume)
+    lock = locked(run, resume)
     try:
         yield
     finally:
@@ -29,8 +29,8 @@ def opened(run: Path, config: Config[Any], resume: bool) -> Iterator[None]:
         os.close(lock)
 
 
-def prepare(run: Path, config: Config[Any], resume: bool) -> int:
-    """Make the folder, lock it and save the configuration; return the lock, which ends with the process."""
+def locked(run: Path, resume: bool) -> int:
+    """Make the folder and lock it; return the lock, which ends with the process."""
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = os.open(run, os.O_RDONLY)
@@ -38,21 +38,23 @@ def prepare(run: Path, config: Config[Any], resume: bool) -> int:
         raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not resume and any(run.iterdir()):
-            raise ValueError(f"run folder {run} is not empty: go on with --resume, or choose another with --run")
-        aside = run / "config.json.unfinished"
-        aside.write_text(json.dumps(asdict(config), indent=2) + "\n")
-        os.replace(aside, run / "config.json")
     except BlockingIOError as error:
         os.close(lock)
         raise ValueError(f"run folder {run} is in use by another process") from error
-    except OSError as error:
+    if not resume and any(run.iterdir()):
         os.close(lock)
-        raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
-    except ValueError:
-        os.close(lock)
-        raise
+        raise ValueError(f"run folder {run} is not empty: go on with --resume, or choose another with --run")
     return lock
+
+
+def save_config(run: Path, config: Config[Any]) -> None:
+    """Write the configuration into a run folder; raise OSError, in one line, if that cannot be."""
+    aside = run / "config.json.unfinished"
+    try:
+        aside.write_text(json.dumps(asdict(config), indent=2) + "\n")
+        os.replace(aside, run / "config.json")
+    except OSError as error:
+        raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
 
 
 def nothing_learnt(run: Path) -> bool:

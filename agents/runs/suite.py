@@ -56,10 +56,7 @@ def plan(run: Path, config: Config[Any], told: dict[str, Any], conditions: Seque
 
     In front of training's videos it plays where it was trained with that distraction: else it never saw any of them.
     told: what all results say of themselves, among it `suite`. Where no checkpoint is left, results may be of any.
-    Raises ValueError for a run that learned from states, which the conditions do not change.
     """
-    if config.observation != "pixels":
-        raise ValueError(f"the run {run} learned from states, which the suite {told['suite']} does not change")
     newest = checkpoint.newest(run / "checkpoints")
     asked = [
         ("agent", condition, videos)
@@ -74,6 +71,13 @@ def plan(run: Path, config: Config[Any], told: dict[str, Any], conditions: Seque
         step = {"step": int(newest.name) if policy == "agent" else None} if newest else {}
         jobs.append(Job(run, changed, told | names | step | looks))
     return jobs
+
+
+def obstacle(job: Job) -> str:
+    """Say what keeps a run from being played; nothing, if it can be."""
+    if job.config.observation != "pixels":
+        return f"the run {job.run} learned from states, which the suite {job.described['suite']} does not change"
+    return "" if checkpoint.newest(job.run / "checkpoints") else f"the run {job.run} has no checkpoint yet"
 
 
 def played_before(jobs: Sequence[Job], episodes: int) -> list[Result | None]:
