@@ -67,12 +67,17 @@ def checkpoint_of(run: Path) -> dict[str, Any]:
     return {"step": int(folder.name)} | {name: value for name, value in leaves(state).items() if "/speed/" not in name}
 
 
-def differing(run: Path, other: Path) -> list[str]:
-    """Name everything in which two runs' newest checkpoints and metrics are not equal, bit for bit."""
-    one, two = checkpoint_of(run), checkpoint_of(other)
+def unequal(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
+    """Name everything in which two flat states are not equal, bit for bit."""
     names = sorted(one.keys() ^ two.keys())
     for name in sorted(one.keys() & two.keys()):
         a, b = one[name], two[name]
         equal = torch.equal(a, b) and a.dtype == b.dtype if isinstance(a, torch.Tensor) else a == b
         names += [] if equal else [name]
+    return names
+
+
+def differing(run: Path, other: Path) -> list[str]:
+    """Name everything in which two runs' newest checkpoints and metrics are not equal, bit for bit."""
+    names = unequal(checkpoint_of(run), checkpoint_of(other))
     return names + ([] if metrics(run) == metrics(other) else ["metrics"])
