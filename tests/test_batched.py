@@ -82,16 +82,18 @@ def test_rewards_and_observations_are_the_tasks_after_each_step() -> None:
 
 @pytest.mark.parametrize("engine", ["c", "warp"])
 def test_staggered_episodes_end_in_turn(engine: str) -> None:
-    env = envs.make("pendulum_swingup", 4, stagger=True, time_limit=8, engine=engine)
-    ends = play(env, 8)["is_last"]  # (9, 4), ages 0, 2, 4, 6 at the start
-    assert ends.nonzero().tolist() == [[2, 3], [4, 2], [6, 1], [8, 0]]
+    env = envs.make("cartpole_balance", 4, stagger=True, time_limit=8, engine=engine)
+    played = play(env, 10)  # (11, 4), ages 0, 2, 4, 6 at the start
+    assert played["is_last"].nonzero().tolist() == [[2, 3], [4, 2], [6, 1], [8, 0]]
+    assert played["is_first"][1:].nonzero().tolist() == [[2, 3], [4, 2], [6, 1], [8, 0]]
+    assert not played["reward"][played["is_first"]].any()
 
 
-def test_an_episode_that_ends_inside_a_repeat_keeps_its_last_state_on_both_engines() -> None:
-    """Ages 0 and 4 of 7, held for 2: the second environment ends after one step of its second action."""
+def test_an_episode_that_ends_inside_a_repeat_keeps_its_last_state_and_reward_on_both_engines() -> None:
+    """Ages 0 and 3 of 6, held for 2: the second environment ends after one step of its second action."""
     for engine in ("c", "warp"):
         env, single = (
-            envs.make("walker_walk", 2, seed=4, action_repeat=repeat, time_limit=7, stagger=True, engine=engine)
+            envs.make("walker_walk", 2, seed=4, action_repeat=repeat, time_limit=6, stagger=True, engine=engine)
             for repeat in (2, 1)
         )
         env.reset(), single.reset()
@@ -101,6 +103,35 @@ def test_an_episode_that_ends_inside_a_repeat_keeps_its_last_state_on_both_engin
             ended = next((step for step in steps if step["is_last"][1]), None)
         assert answer["is_last"].tolist() == [False, True] and ended is not None
         assert torch.equal(answer["state"][1], ended["state"][1])
+        one, two = (step["reward"] for step in steps)
+        torch.testing.assert_close(answer["reward"], torch.stack([one[0] + two[0], one[1]]))
+
+
+def test_measures_are_of_each_rows_own_control_steps() -> None:
+    """Ages 0, 2 and 4 of 7, held for 3: the first episodes take 3 + 3 + 1, 3 + 2 and 3 steps, later ones 3 + 3 + 1."""
+    options: dict[str, Any] = {"time_limit": 7, "measures": True, "stagger": True}
+    env, single = (envs.make("hopper_hop", 3, action_repeat=repeat, **options) for repeat in (3, 1))
+    measures, lengths = TASKS["hopper_hop"]().measures.values(), []
+    read = lambda made: torch.stack([measure.read(made.context).float() for measure in measures], 1)  # noqa: E731
+    env.reset(), single.reset()
+    seen = [[start] for start in read(env)]  # of each running episode
+    for action in actions(env, 8):
+        single.load_state_dict(env.state_dict())
+        answer = env.step(action)
+        running, starts, ends = ~answer["is_first"], read(env), answer["is_last"]
+        seen = [rows if going else [start] for rows, going, start in zip(seen, running, starts, strict=True)]
+        for _ in range(3):
+            last = single.step(action)["is_last"]
+            for n in running.nonzero():
+                seen[n].append(read(single)[n.item()])
+            running &= ~last
+        for n in ends.nonzero():
+            start, steps = seen[n][0], torch.stack(seen[n][1:])
+            of = {"mean": steps.mean(0), "maximum": steps.amax(0).maximum(start), "change": steps[-1] - start}
+            expected = [of[measure.over][m] for m, measure in enumerate(measures)]
+            torch.testing.assert_close(answer["measures"][n.item()], torch.stack(expected))
+            lengths.append(len(steps))
+    assert lengths == [3, 5, 7, 7, 7, 7]
 
 
 @settings(max_examples=12, deadline=None)

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tensordict import TensorDict
@@ -31,6 +31,7 @@ class Fixed:
         return TensorDict({"action": self.actions[self.step - 1]}, batch_size=timestep.batch_size), carry
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, (5, 3), elements=st.floats(-1e4, 1e4)))
 def test_no_number_is_off_by_more_than_half_a_step(values: np.ndarray) -> None:
     found = blocks.quantise(values).values()

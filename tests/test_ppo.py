@@ -91,6 +91,13 @@ def test_running_moments_are_those_of_all_rows() -> None:
     assert normalizer(rows).std(0, correction=0).tolist() == pytest.approx([1, 1, 1])
 
 
+def test_what_never_varies_is_divided_by_the_least_deviation() -> None:
+    normalizer = RunningNormalizer(1, least=0.25)
+    normalizer.update(torch.full((7, 1), 3.0))
+    assert normalizer(torch.tensor([[3.0], [4.0]])).tolist() == [[0], [4]]
+    assert normalizer.restore(torch.tensor([[4.0]])).tolist() == [[4]]
+
+
 def test_running_moments_forget() -> None:
     normalizer = RunningNormalizer(1, most=10)
     for value in (0.0, 4.0):

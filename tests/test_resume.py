@@ -113,7 +113,8 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(whole: Path, tmp_
 def test_a_killed_run_of_several_agents_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
     train.main(together(tmp_path / "whole"))
     interrupt_after(start(together(tmp_path / "run")), "840/", signal.SIGKILL)
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["000000560"]
+    (kept,) = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdigit()]
+    assert kept % 560 == 0 and kept < 1400
     resume(tmp_path / "run")
     assert differing(tmp_path / "run", tmp_path / "whole") == []
 

@@ -39,9 +39,23 @@ def test_moments_standardise_the_masked_values() -> None:
     torch.testing.assert_close(moments.standardize(torch.tensor([4.0, 5.0])), expected)
 
 
+@pytest.mark.parametrize("constant", [0.0, 3.0, 1e3])
+def test_moments_of_what_never_varies_are_finite(constant: float) -> None:
+    """Its deviation is taken to be a thousandth, or what rounding leaves of the mean square where that is more."""
+    moments = RunningMoments(rate=0.25)
+    for _ in range(7):
+        moments.update(torch.full((5,), constant), torch.ones(5))
+    assert moments.moments()[1] >= 1e-3
+    assert moments.standardize(torch.tensor(constant)).abs() < 1
+
+
 def test_range_follows_the_percentiles() -> None:
     scale = RunningRange(rate=1.0, least=1.0)
     scale.update(torch.linspace(0, 100, 101))
     assert scale().item() == pytest.approx(90)
     scale.update(torch.zeros(3))
     assert scale().item() == 1.0
+    scale = RunningRange(rate=0.25, least=1.0)  # begins at 1
+    for expected in (0.75 * 1 + 0.25 * 90, 0.75 * 23.25 + 0.25 * 90):
+        scale.update(torch.linspace(0, 100, 101))
+        assert scale().item() == pytest.approx(expected)

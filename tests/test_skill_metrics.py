@@ -59,14 +59,18 @@ def test_a_skill_is_played_until_its_episode_ends() -> None:
 
 
 def test_measures_by_hand() -> None:
-    """Along x, 0 to 4 in bins of 2 lies in bins 0, 0, 1, 2, 2, and mirrored; along y, 0 to 2 lies in 0, 0, 1."""
-    rows = play(Held(Straight(), DIRECTIONS), Plane())
-    found = metrics.measured([rows, rows], 2.0)
+    """Along x, 0 to 4 in bins of 2 lies in bins 0, 0, 1, 2, 2, and mirrored; along y, 0 to 2 lies in 0, 0, 1.
+
+    In a second episode all go half as far.
+    """
+    rows, slower = (play(Held(Straight(), pace * DIRECTIONS), Plane()) for pace in (1.0, 0.5))
+    found = metrics.measured([rows, slower], 2.0)
     assert found["coverage"] == 6
     assert (
-        found["reached"] == pytest.approx((4 + 2 + 4) / 3) and 2 <= found["reached_low"] <= found["reached_high"] <= 4
+        found["reached"] == pytest.approx((4 + 2 + 4 + 2 + 1 + 2) / 6)
+        and 1 <= found["reached_low"] <= found["reached_high"] <= 4
     )
-    assert found["diversity"] == pytest.approx((20**0.5 + 8 + 20**0.5) / 3)
+    assert found["diversity"] == pytest.approx((20**0.5 + 8 + 20**0.5) / 3 * 0.75)  # of 1 and 1/2
     assert found.keys() == {"coverage", "bin", "reached", "reached_low", "reached_high", "diversity"}
 
 
@@ -85,13 +89,18 @@ def test_skills_lead_to_goals() -> None:
 
 
 def test_grasps_and_violations_by_hand() -> None:
-    """Of three skills one grasps in both episodes and one in one; of two steps in three episodes four are wrong."""
+    """Of three skills one grasps in both episodes and one in one; then all of three in one, and one in the other.
+
+    Of two steps in each of three episodes four are wrong, and then none.
+    """
     assert metrics.consistency(torch.tensor([[True, True, False], [True, False, False]])) == pytest.approx(1 / 3)
     wrong = torch.tensor([[0.0, 1, 1], [0, 1, 0], [1, 0, 1]])  # where an episode begins is no step
     values = {"position": torch.randn(3, 3, 3), "grasped": torch.eye(3), "violation": wrong}
     rows = TensorDict(values, batch_size=[3, 3])  # type: ignore[arg-type]
-    found = metrics.measured([rows, rows], 0.1)
-    assert found["grasps"] == found["consistency"] == 1 and found["violations"] == pytest.approx(4 / 6)
+    other = rows.clone().update({"grasped": torch.tensor([[0.0, 1, 0], [0, 0, 0], [0, 0, 0]]), "violation": 0 * wrong})
+    found = metrics.measured([rows, other], 0.1)
+    assert found["grasps"] == pytest.approx(4 / 6) and found["consistency"] == pytest.approx(1 / 3)
+    assert found["violations"] == pytest.approx(4 / 12)
     assert found["coverage_xy"] <= found["coverage"]
 
 
