@@ -6,6 +6,7 @@ import pytest
 import torch
 from scripted import LENGTHS, Scripted
 from tensordict import TensorDict
+from torch import Tensor
 
 from agents.archive.config import ArchiveConfig
 from agents.map_elites import MapElites
@@ -77,6 +78,32 @@ def test_rewards_count_by_how_near_the_measures_came() -> None:
     )
     expected = [10, 10 * math.exp(-(0.8 / 8) / 0.1), 10]
     torch.testing.assert_close(found.reward[[0, 1, 4]], torch.tensor(expected))
+
+
+def test_elites_climb_the_critic_that_is_told_their_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, learner = make()
+    elites = agent.kind.draw(5, torch.Generator().manual_seed(0))  # (5, P)
+    measures = torch.tensor([[0.5], [2.0], [3.0], [5.0], [7.5]])
+    agent.archive.add(elites, torch.zeros(5), measures, emitter=torch.zeros(5, dtype=torch.int64))
+    batches = torch.randn(2, 997, 2)
+    for batch in batches:
+        learner.climb.add(batch)
+    asked: list[tuple[Tensor, Tensor]] = []
+    value = learner.td3.value
+
+    def spy(inputs: Tensor, action: Tensor) -> Tensor:
+        asked.append((inputs, action))
+        return value(inputs, action)
+
+    monkeypatch.setattr(learner.td3, "value", spy)
+    learner.improve(11)
+    action = agent.kind(elites, batches[0].expand(5, -1, -1))  # (5, 997, 1)
+    which = (asked[0][1].unsqueeze(1) - action).abs().sum((2, 3)).argmin(1)  # (11,) which elite each row was
+    assert which.unique().tolist() == [0, 1, 2, 3, 4] and torch.equal(asked[0][1], action[which])
+    told = (measures[which] / 4 - 1).unsqueeze(1).expand(-1, 997, -1)  # of [0, 8], as [-1, 1]
+    assert len(asked) == 2
+    for (inputs, _), batch in zip(asked, batches, strict=True):
+        torch.testing.assert_close(inputs, torch.cat([batch.expand(11, -1, -1), told], 2))
 
 
 def test_the_actor_is_told_measures_of_the_whole_box() -> None:

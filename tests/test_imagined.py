@@ -11,10 +11,10 @@ from agents.map_elites.emitters import Emitted, Emitter, Emitters
 from agents.map_elites.foresight import EnsembleForesight
 from agents.map_elites.imagined import Screening, elected, imagine, votes
 from agents.map_elites.solutions import Perceptrons
-from agents.map_elites.starts import STARTS
+from agents.map_elites.starts import STARTS, Starts
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
-from world_models.ensemble import EnsembleConfig
+from world_models.ensemble import LEAST_STD, EnsembleConfig
 
 CPU = torch.device("cpu")
 
@@ -128,6 +128,7 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     assert (target[valid, 0] == 1).all() and valid.float().mean() == pytest.approx(0.75, abs=0.15)
     assert (target[valid, 1] == 2 * before[valid, 0]).all() and (target[:, 2] == 7).all()
     losses = [foresight.learn(replay)["loss/ensemble"].item() for _ in range(300)]
+    assert foresight.model.outputs[:, 0].tolist() == pytest.approx([1, LEAST_STD])  # of a step alone: resets jump
     assert losses[-1] < 0.05 * losses[0]
     _, state, readings = foresight.begin(50, torch.Generator().manual_seed(0))
     assert set(state.flatten().tolist()) == {0, 10, 20, 30, 40} and (readings == 7).all()
@@ -135,3 +136,18 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     state, reward, _ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
     torch.testing.assert_close(state, torch.full((2, 1, 1), 22.0), atol=0.2, rtol=0)
     torch.testing.assert_close(reward, torch.full((2, 1), 42.0), atol=4, rtol=0)
+
+
+def test_the_last_first_rows_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 17 first rows, 5 at most in a timestep, a ring of 7 keeps the last: 10 to 16. Other rows say -1."""
+    monkeypatch.setattr("agents.map_elites.starts.STARTS", 7)
+    starts, number = Starts(1, 2, CPU), 0
+    for count in (5, 2, 5, 0, 5):
+        is_first = torch.arange(6) < count
+        state = torch.where(is_first, torch.arange(6) + number, -1).float().unsqueeze(1)
+        values = {"state": state, "readings": torch.cat([state * 2, state * 3], 1), "is_first": is_first}
+        starts.add(TensorDict(values, batch_size=[6]))
+        number += count
+    state, readings = starts.draw(200, torch.Generator().manual_seed(0))
+    assert number == 17 and set(state.flatten().tolist()) == set(range(10, 17))
+    assert torch.equal(readings, state * torch.tensor([2.0, 3.0]))

@@ -1,5 +1,6 @@
 """What a world model foresees of policies: by hand one draw at a time, a read-out that leaves the model alone."""
 
+import pytest
 import torch
 from tensordict import TensorDict
 
@@ -9,6 +10,7 @@ from agents.normalize import RunningMoments
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
 from world_models.infopower import InfoPowerModelConfig
+from world_models.latents import Gaussian
 from world_models.nets import symexp, symlog
 
 SPACES = Spaces({"state": (5,)}, 2, 3, 7, ("left", "right", "both"), (None,) * 3, ("mean",) * 3)
@@ -56,6 +58,18 @@ def test_episodes_begin_as_infopower_encodes_real_ones() -> None:
     (deter, stoch), state, readings = foresight.begin(1, torch.Generator().manual_seed(0))
     torch.testing.assert_close((deter, stoch), (acted["deter"], acted["stoch"]))
     assert torch.equal(state[0], timestep["state"]) and torch.equal(readings[0], timestep["readings"])
+
+
+def test_each_draw_begins_where_its_solution_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    foresight, timestep = make(samples=3), rows(1013)
+    foresight.see(timestep, timestep)
+    monkeypatch.setattr(Gaussian, "sample", Gaussian.mode)
+    (_, stoch), state, _ = foresight.begin(5, torch.Generator().manual_seed(0))
+    model = foresight.infopower.model
+    for n in range(5):
+        embed = model.encoder(TensorDict({"state": state[0, n : n + 1]}, batch_size=[1]))
+        expected = model.posterior(embed, embed).mean  # (1, 7)
+        torch.testing.assert_close(stoch.view(3, 5, -1)[:, n], expected.expand(3, -1))
 
 
 def test_each_draw_of_each_solution_goes_on_by_itself() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.archive import NEW, REJECTED, Archive
 from agents.archive.metrics import corrected
 from agents.archive.tessellations import Grid
+from agents.map_elites.reevaluation import Reevaluation
 
 F64 = torch.float64
 
@@ -239,6 +240,16 @@ def test_the_oldest_come_first_while_others_arrive() -> None:
         again.load_state_dict(archive.state_dict())
         assert again.least_evaluated(5)["cell"].tolist() == archive.least_evaluated(5)["cell"].tolist()
     assert turns == [[4, 3], [2, 0], [0, 1]]  # in the last one all others were evaluated twice
+
+
+def test_a_share_of_what_is_played_is_elites() -> None:
+    """Three in ten: what falls due while there are no elites is not owed later, but parts of one add up."""
+    archive = line()
+    again = Reevaluation(archive, 0.3)
+    assert [len(again.draw(count)) for count in (10, 5)] == [0, 0]  # 3, and 1 of 1.5
+    fill(archive, [1.0] * 5, [0.5, 1.5, 2.5, 3.5, 4.5])
+    assert [len(again.draw(count)) for count in (5, 5, 5, 100, 5)] == [2, 1, 2, 5, 1]  # 5 of 30, and 25 forgotten
+    assert again.draw(10)["cell"].tolist() == [0, 1, 2] and again.state_dict() == {"credit": 0.5}
 
 
 def test_figures_are_of_means_and_of_the_elites_that_are_there() -> None:
