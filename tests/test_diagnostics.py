@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import pdist
+from sklearn.cluster import KMeans
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
+from sklearn.preprocessing import scale
 
 from world_models.diagnostics import effective_rank, nearest, probe, r_squared, ridge, similarity, standardized
-from world_models.spectral import diffusion_eigenvalues, entropy_of, spectral_entropy, spectral_information
+from world_models.spectral import clusters, diffusion_eigenvalues, entropy_of, spectral_entropy, spectral_information
 
 N, T, S, Y = 5, 67, 7, 3
 
@@ -110,12 +112,26 @@ def test_entropy_by_hand() -> None:
     assert entropy_of(eigenvalues, 2).item() == pytest.approx(-(2 / 3) * math.log2(2 / 3) - math.log2(1 / 6) / 3)
 
 
-@pytest.mark.parametrize("clusters", [1, 2, 8])
-def test_far_clusters_of_equal_points_have_log_2_of_their_number(clusters: int) -> None:
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_far_clusters_of_equal_points_have_log_2_of_their_number(count: int) -> None:
     """Such a graph falls apart: eigenvalue 1 once for each cluster, and 0."""
-    places = 10 * torch.eye(S + 1)[:clusters]
+    places = 10 * torch.eye(S + 1)[:count]
     eigenvalues = diffusion_eigenvalues(places.repeat(13, 1).double(), 1.0)
-    assert entropy_of(eigenvalues).item() == pytest.approx(math.log2(clusters), abs=1e-9)
+    assert entropy_of(eigenvalues).item() == pytest.approx(math.log2(count), abs=1e-9)
+
+
+def inertia(x: np.ndarray, label: np.ndarray) -> float:
+    """Return the squared distances of rows (K, X) to the means of their classes (K,), summed."""
+    return sum(((x[label == each] - x[label == each].mean(0)) ** 2).sum() for each in np.unique(label))
+
+
+def test_classes_are_as_narrow_as_scikit_learns() -> None:
+    """Columns count alike, whatever their units."""
+    x = torch.rand(499, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 10.0, 100.0])
+    label = clusters(x, 11, torch.Generator().manual_seed(1)).numpy()
+    standard = scale(x.double().numpy())
+    oracle = KMeans(11, n_init=1, random_state=0).fit(standard)
+    assert len(np.unique(label)) == 11 and inertia(standard, label) < 1.02 * oracle.inertia_
 
 
 def test_spectral_information_of_clusters() -> None:
