@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 
-from agents.replay import ReplayBuffer, map_scratch_file
+from agents.replay import ReplayBuffer, available_memory, map_scratch_file
 
 L, N = 7, 3
 
@@ -177,6 +177,24 @@ def test_memory_is_stated_and_refused_before_it_is_taken(caplog: pytest.LogCaptu
     with pytest.raises(ValueError, match=r"pixels need 30000.00 GB in .*, .* available: lower --replay-size"):
         map_scratch_file(tmp_path, 30 * 10**12)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_control_group_limits_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 5000 bytes 4000 are in use, of which 1000 are page cache that is given back: 2000 are left."""
+    monkeypatch.setattr("agents.replay.Path", lambda path: tmp_path / path.removeprefix("/"))
+    files = {
+        "proc/meminfo": "MemTotal:       11 kB\nMemAvailable:       7 kB\n",
+        "sys/fs/cgroup/memory.current": "4000\n",
+        "sys/fs/cgroup/memory.stat": "anon 3000\ninactive_file 1000\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    limit, cpu = tmp_path / "sys/fs/cgroup/memory.max", torch.device("cpu")
+    assert available_memory(cpu) == 7 * 1024  # the machine's alone
+    for told, available in {"max": 7 * 1024, "5000": 2000, "999999": 7 * 1024}.items():
+        limit.write_text(f"{told}\n")
+        assert available_memory(cpu) == available
 
 
 def test_too_short_a_replay_says_so() -> None:
