@@ -1,20 +1,23 @@
 """What is said of codes that hold the state, the background or nothing; and a run that says so while it trains."""
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
 from tensordict import TensorDict
-from test_infopower_agent import CONFIG, A, make_agent, make_replay
+from test_infopower_agent import CONFIG, A, make_agent, make_replay, timestep
 from tiny import arguments, checkpoint_of, metrics
 from torch import Tensor
 
 import train
 from agents.agent import Examinable
-from agents.examination import diagnose, elsewhere, foretold, neighbours
+from agents.examination import ACTIONS, diagnose, elsewhere, foretold, neighbours, told_of_action
 from agents.replay import ReplayBuffer
+from world_models.latents import Gaussian
 from world_models.rssm import Trace
+from world_models.slices import shift
 
 N, T, O = 6, 73, 5  # noqa: E741
 PROBES = {f"probe/{target}/{code}" for target in ("state", "distractor") for code in ("stoch", "feat")}
@@ -130,6 +133,36 @@ def test_an_agent_says_what_its_latents_tell() -> None:
     assert codes["stoch"].shape == (3, 31, model.stoch) and codes["feat"].shape == (3, 31, model.deter + model.stoch)
 
 
+class Answering:
+    """An inverse model whose evidence is of a normal density about the last code; h is the number of the row."""
+
+    window = 3
+
+    def explore(self, feat: Tensor) -> Tensor:
+        self.before = feat[:, :1]
+        return torch.rand(len(feat), 5) * 2 - 1
+
+    def action_evidence(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
+        assert torch.equal(deter[:, ::ACTIONS], self.before + torch.tensor([-1.0, 0.0, 1.0]).view(3, 1, 1))
+        return -100 * (action - stoch[2:]).square().sum(-1)
+
+    def leak(self, rows: TensorDict) -> dict[str, Tensor]:
+        return {}
+
+
+def test_a_code_that_is_the_action_before_tells_all_of_it() -> None:
+    """256 actions are ln 256 nats; codes of other rows, and of rows that begin an episode, tell nothing."""
+    torch.manual_seed(0)
+    action, is_first = torch.rand(3, 211, 5) * 2 - 1, (torch.arange(211) % 13 == 0).expand(3, -1)
+    rows = TensorDict({"action": action, "is_first": is_first}, batch_size=[3, 211])
+    number, model = torch.arange(3.0 * 211).view(3, 211, 1), Answering()
+    code = shift(action) * ~is_first.unsqueeze(-1)
+    for stoch, told in ((code, math.log(256)), (code.roll(1, 1), 0), (code.roll(1, 0), 0)):
+        post = Gaussian(stoch, torch.ones_like(stoch))
+        found = told_of_action(model, model.explore, Trace(stoch, number, stoch, post, post), rows)
+        assert found.item() == pytest.approx(told, abs=0.1)
+
+
 def test_rewards_are_foretold_from_actions_alone() -> None:
     torch.manual_seed(0)
     action = torch.randn(5, 7, 1)
@@ -148,15 +181,18 @@ def test_rewards_are_foretold_from_actions_alone() -> None:
 
 
 def test_exploring_actions_are_those_of_acting() -> None:
-    agent = make_agent()
+    agent, step = make_agent(), torch.cat([timestep(first=True) for _ in range(71)])
     agent.updates = 1
-    feat = torch.randn(211, 18)
     torch.manual_seed(2)
-    found = agent.explore(feat)
+    out, carry = agent.act(step, agent.initial_carry(213))
+    feat = torch.cat([carry["deter"], carry["stoch"]], -1)
     torch.manual_seed(2)
+    torch.randn_like(carry["stoch"])  # the draw of z, before that of the action
+    state = torch.get_rng_state()
     action = agent.actor(feat).action()
-    expected = (action + CONFIG.exploration * torch.randn(211, A)).clamp(-1, 1)
-    assert torch.equal(found, expected)
+    expected = (action + CONFIG.exploration * torch.randn(213, A)).clamp(-1, 1)
+    torch.set_rng_state(state)
+    assert torch.equal(out["action"], expected) and torch.equal(agent.explore(feat), expected)
 
 
 def test_diagnostics_while_training_change_nothing_else(tmp_path: Path) -> None:
