@@ -8,17 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from browser import Tab, browser
+from browser import NONE, Tab, browser, find
 
 torch.set_num_threads(1)  # small tensors are several times slower on two threads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs CUDA where there is none."""
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs CUDA, and torch finds no device here"))
+    """Skip what needs CUDA, or a browser, where there is none."""
+    cuda, program = torch.cuda.is_available(), find()
+    for item in items:
+        if item.get_closest_marker("gpu") and not cuda:
+            item.add_marker(pytest.mark.skip(reason="needs CUDA, and torch finds no device here"))
+        if "tab" in getattr(item, "fixturenames", ()) and program is None:
+            item.add_marker(pytest.mark.skip(reason=NONE))
 
 
 @pytest.fixture(scope="module")

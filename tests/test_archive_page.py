@@ -9,10 +9,8 @@ import numpy as np
 import pages
 import pytest
 import torch
-from browser import NONE, Tab, find
+from browser import Tab
 from PIL import Image
-
-pytestmark = pytest.mark.skipif(find() is None, reason=NONE)
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pages
 import pytest
-from browser import NONE, Tab, find
+from browser import Tab
 
-pytestmark = pytest.mark.skipif(find() is None, reason=NONE)
 ROLES = {"button", "slider", "checkbox", "combobox", "application", "image", "textbox", "link", "disclosuretriangle"}
 LEAST = {"text": 4.5, "large": 3.0}  # contrast, WCAG 2.2 AA
 

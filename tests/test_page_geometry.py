@@ -9,14 +9,13 @@ import numpy as np
 import pages
 import pytest
 import torch
-from browser import NONE, Tab, find
+from browser import Tab
 
 import envs
 from agents.archive.tessellations import CVT, Grid, Tessellation
 from envs import tasks
 from views import kinematics
 
-pytestmark = pytest.mark.skipif(find() is None, reason=NONE)
 MODELS = {task.split("_")[0]: task for task in envs.TASKS} | {"quadruped_fetch": "quadruped_fetch", "dog": "dog_fetch"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser import NONE, Tab, find
+from browser import Tab
 
 import train
 from agents.presets import AGENTS
@@ -49,7 +49,6 @@ def test_further_axes_are_numbered() -> None:
     assert [axis["name"] for axis in told["axes"]] == ["z1", "z2", *(f"displacement {name}" for name in "xyz456")]
 
 
-@pytest.mark.skipif(find() is None, reason=NONE)
 def test_a_click_on_a_point_plays_its_skill(tab: Tab, config, agent: Slim, tmp_path: Path) -> None:
     envs = train.make_envs(config, seed=5)
     told = skill_page.map_of(agent, envs, "skills")
