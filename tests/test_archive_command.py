@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import NONE, Tab, find
+from browser import Tab
+from tiny import refused
 
 import train
 import visualize
@@ -74,7 +75,6 @@ def test_two_runs_share_a_page(runs: tuple[Path, Path]) -> None:
         assert {motion["rows"] for motion in each["motions"]} == {2}
 
 
-@pytest.mark.skipif(find() is None, reason=NONE)
 def test_a_browser_opens_it(tab: Tab, runs: tuple[Path, Path]) -> None:
     visualize.main([str(runs[0]), "--with", str(runs[1])])
     tab.open(runs[0] / "archive.html")
@@ -110,7 +110,4 @@ def test_what_cannot_be_shown_is_one_line(
         ([str(damaged)], f"{damaged}/archive/{history.FILE} is damaged"),
     ]
     for words, line in cases:
-        with pytest.raises(SystemExit) as caught:
-            visualize.main(words)
-        err = capsys.readouterr().err
-        assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
+        assert refused(visualize.main, words, capsys).startswith(line)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import refused
 
 import envs
 import evaluate
@@ -79,10 +80,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_what_is_no_command_is_one_line(
     main: Callable[[list[str]], None], words: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(words.split())
-    err = capsys.readouterr().err
-    assert caught.value.code == 2 and err.startswith("error: ") and line in err and err.count("\n") == 1
+    assert line in refused(main, words.split(), capsys)
 
 
 def test_help_is_of_the_agent_alone(capsys: pytest.CaptureFixture[str]) -> None:

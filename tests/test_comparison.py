@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tiny import refused
 
 from views import comparison
 
@@ -54,8 +55,5 @@ def test_a_run_without_diagnostics_is_one_line(tmp_path: Path, capsys: pytest.Ca
         (tmp_path / "no", "has no evaluation.json"),
     ]
     for folder, says in cases:
-        with pytest.raises(SystemExit) as caught:
-            comparison.main([str(folder), "--out", str(tmp_path / "leak.png")])
-        err = capsys.readouterr().err
-        assert caught.value.code == 2 and says in err and err.count("\n") == 1
+        assert says in refused(comparison.main, [folder, "--out", tmp_path / "leak.png"], capsys)
     assert not (tmp_path / "leak.png").exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tensordict import TensorDict
-from tiny import arguments
+from tiny import arguments, refused
 from torch import Tensor
 
 import evaluate
@@ -222,9 +222,7 @@ def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_wrong_options_are_one_line(words: list[str], line: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        evaluate.main([str(run), *words])
-    assert caught.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+    assert refused(evaluate.main, [run, *words], capsys) == line
 
 
 def test_damaged_and_missing_runs_are_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,13 +231,8 @@ def test_damaged_and_missing_runs_are_one_line(run: Path, tmp_path: Path, capsys
     lines = [(tmp_path / "no", f"there is no run in {tmp_path}/no: it has no config.json")]
     lines += [(tmp_path, f"the run {tmp_path} has no checkpoint yet")]
     for folder, line in lines:
-        with pytest.raises(SystemExit) as caught:
-            evaluate.main([str(folder), "--episodes", "1"])
-        assert caught.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+        assert refused(evaluate.main, [folder, "--episodes", 1], capsys) == line
     agent.parent.mkdir(parents=True)
     agent.write_bytes((run / "checkpoints" / "000000180" / "agent.pt").read_bytes()[:-1000])
-    with pytest.raises(SystemExit) as caught:
-        evaluate.main([str(tmp_path), "--episodes", "1"])
-    err = capsys.readouterr().err
-    assert caught.value.code == 2 and err.startswith(f"error: checkpoint file {agent} is damaged") and err[-1] == "\n"
-    assert err.count("\n") == 1 and not (tmp_path / "evaluation.json").exists()
+    said = refused(evaluate.main, [tmp_path, "--episodes", 1], capsys)
+    assert said.startswith(f"checkpoint file {agent} is damaged") and not (tmp_path / "evaluation.json").exists()

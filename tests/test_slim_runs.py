@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import differing, metrics
+from tiny import differing, metrics, refused
 
 import train
 
@@ -50,7 +50,4 @@ def test_a_resumed_run_ends_as_the_uninterrupted_one(tmp_path: Path) -> None:
 def test_wrong_options_are_one_line(
     words: list[Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        train.main(arguments(tmp_path / "run", *words))
-    err = capsys.readouterr().err
-    assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
+    assert refused(train.main, arguments(tmp_path / "run", *words), capsys).startswith(line)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tiny import arguments
+from tiny import arguments, refused
 
 import evaluate
 import train
@@ -154,10 +154,7 @@ def test_a_plain_evaluation_leaves_the_suites_results(folder: Path, output: str,
 def test_wrong_options_are_one_line(
     words: list[str], line: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as caught:
-        evaluate.main([str(folder), *words])
-    err = capsys.readouterr().err
-    assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
+    assert refused(evaluate.main, [folder, *words], capsys).startswith(line)
 
 
 def test_folders_without_a_fitting_run_are_one_line(

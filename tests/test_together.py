@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
-from tiny import checkpoint_of, metrics, together
+from tiny import checkpoint_of, metrics, refused, together
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
@@ -118,9 +118,7 @@ def test_wrong_settings_are_told_by_their_names_here(capsys: pytest.CaptureFixtu
         "--agent.envs.slim 0": "--agent.envs.skills 1 plays what slim learns: give --agent.envs.slim a share too",
         "--agent.envs.map-elites .01": "--agent.envs.map-elites 0.01 gets none of --num-envs 7: raise either",
     }.items():
-        with pytest.raises(SystemExit) as caught:
-            train.main(together(tmp_path / "run", *wrong.split()))
-        assert caught.value.code == 2 and capsys.readouterr().err == f"error: {told}\n"
+        assert refused(train.main, together(tmp_path / "run", *wrong.split()), capsys) == told
         assert not (tmp_path / "run").exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tiny import arguments
+from tiny import arguments, refused
 
 import train
 import visualize
@@ -159,7 +159,4 @@ def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pyt
         ([torn], f"{torn}/evaluation.json is damaged at line 1"),
     ]
     for words, line in cases:
-        with pytest.raises(SystemExit) as caught:
-            visualize.main([str(word) for word in words])
-        err = capsys.readouterr().err
-        assert caught.value.code == 2 and err.startswith(f"error: {line}") and err.count("\n") == 1
+        assert refused(visualize.main, words, capsys).startswith(line)

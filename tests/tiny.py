@@ -1,9 +1,11 @@
-"""Runs that take seconds: a small InfoPower that sees states, and four agents together, in short episodes."""
+"""Runs that take seconds, a small InfoPower that sees states and four agents together; what runs and commands say."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 NETS = "--agent.model.deter 11 --agent.model.stoch 7 --agent.model.hidden 17 --agent.model.embed 13 --agent.hidden 17"
@@ -81,3 +83,14 @@ def differing(run: Path, other: Path) -> list[str]:
     """Name everything in which two runs' newest checkpoints and metrics are not equal, bit for bit."""
     names = unequal(checkpoint_of(run), checkpoint_of(other))
     return names + ([] if metrics(run) == metrics(other) else ["metrics"])
+
+
+def refused(
+    main: Callable[[list[str]], Any], words: Iterable[Any], capsys: pytest.CaptureFixture[str], code: int = 2
+) -> str:
+    """Give a command words at which it ends with a code and one line; return the line, without `error: `."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(word) for word in words])
+    said = capsys.readouterr().err
+    assert caught.value.code == code and said.startswith("error: ") and said.find("\n") == len(said) - 1, said
+    return said.removeprefix("error: ").removesuffix("\n")
