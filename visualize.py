@@ -59,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")
-    print(f"\nwritten: {path}{' and skills.png, skills.gif, skills.json, skills.html of its skills' if found else ''}")
+    print(f"\nwritten: {path}")
+    if found:
+        of = command.runs[0] / (learner_of(runs[0].config) or "")
+        print(f"written: {of / 'skills.html'} and, beside it, skills.png, skills.gif and skills.json")
     if page is not None:
         print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
 

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_the_docs_name_every_task_and_agent_and_only_options_that_exist() -> Non
     }
 
 
+def test_the_docs_name_every_measure() -> None:
+    """Those of a task stand in the rows whose pattern fits it, in order."""
+    table = (ROOT / "docs" / "environments.md").read_text().split("<!-- measures")[1].split("<!-- /measures")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    rows = [[re.findall(r"`([\w*]+)`", cell) for cell in line.split("|")[1:3]] for line in lines]
+    for task, make in envs.tasks.TASKS.items():
+        named = [name for tasks, names in rows if any(fnmatch(task, pattern) for pattern in tasks) for name in names]
+        assert named == list(make().measures), task
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Files that exist, and headings of theirs."""
@@ -68,11 +79,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     [
         (train.main, "infopower-small --taks walker_stand", "--taks, walker_stand: did you mean --task?"),
         (train.main, "slim-small --agent.epoch 3", "--agent.epoch, 3: did you mean --agent.epochs?"),
-        (train.main, "slim-small --steps ten", "--steps: invalid literal for int() with base 10: 'ten'"),
+        (train.main, "slim-small --steps ten", "--steps: 'ten' is not a whole number"),
         (train.main, "slim-small --device cuad", "invalid choice 'cuad' for argument '--device'"),
         (train.main, "slim-small --seed", "missing value for argument '--seed'"),
         (train.main, "", "expected one of {infopower, infopower-small, "),
-        (evaluate.main, "", "missing from evaluate.py: RUN"),
+        (evaluate.main, "", "name a RUN: evaluate.py RUN"),
         (evaluate.main, "runs/walker --distrction video", "--distrction, video: did you mean --distraction?"),
         (visualize.main, "runs/walker --otu picture.png", "--otu, picture.png: did you mean --out?"),
     ],

@@ -26,5 +26,5 @@ def test_what_a_term_adds_is_counted_seed_by_seed(tmp_path: Path, capsys: pytest
     told = capsys.readouterr().out
     assert "walker_stand --distraction agent: seeds 0, 1\n" in told and "cartpole" not in told
     assert "| in model and reward | 4 (3 to 4); 3, 4 | 9 (7 to 11); 7, 11 |" in told
-    assert "| what both add to in the model alone | 0 (0 to 0); 0, 0 | 5 (2 to 8); 2, 8 |" in told
-    assert "| what both add to in neither | 0 (0 to 0); 0, 0 | 6 (3 to 10); 3, 10 |" in told
+    assert "| what the first adds to in the model alone | 0 (0 to 0); 0, 0 | 5 (2 to 8); 2, 8 |" in told
+    assert "| what the first adds to in neither | 0 (0 to 0); 0, 0 | 6 (3 to 10); 3, 10 |" in told

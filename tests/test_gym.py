@@ -206,7 +206,7 @@ def test_no_import_of_ours_is_needed_in_any_folder(tmp_path: Path) -> None:
         ({"render_size": 0}, "render_size must be at least 1, got 0"),
         ({"arrays": "nunpy"}, "unknown arrays 'nunpy': did you mean 'numpy'?"),
         ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
-        ({"distraction": "video"}, "the distraction 'video' needs pixels"),
+        ({"distraction": "video"}, "the distraction 'video' needs pixels: from states, take 'none'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(options: dict[str, Any], line: str) -> None:

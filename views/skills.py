@@ -72,7 +72,8 @@ def draw(run: Run, agent: Slim, skills: Tensor, rows: TensorDict, numbers: Mappi
             )
         axis.set(title=f"{title}, each by its largest", xlabel="environment steps")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.legend(fontsize="small")
+        if axis.lines:
+            axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
     text_axis.axis("off")
     lines = [f"{name:<20}{value:>10.3f}" for name, value in numbers.items()]
