@@ -41,3 +41,11 @@ def few_rows() -> Iterator[None]:
         patch.setattr(examination, "ACTIONS", 8)
         patch.setattr(examination, "ACTED", 32)
         yield
+
+
+@pytest.fixture
+def without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let dm_control's quadruped_escape hand its terrain to no graphics library: there need not be one."""
+    from dm_control.mujoco import Physics
+
+    monkeypatch.setattr(Physics, "contexts", None)

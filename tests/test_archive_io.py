@@ -5,7 +5,6 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,14 @@ import pytest
 import ribs.archives
 import safetensors
 import torch
+from crashes import Crash, crash_at
 
 from agents.archive import Archive, files
 from agents.archive.tessellations import CVT, Grid, k_means_centroids
 
 RANGES = ((-1.0, 2.0), (0.1, 0.7))
 P = 11
+CALLS = [(os, "fsync"), (os, "replace"), (os, "unlink")]
 EXTRA = {"emitter": ((), torch.int64), "target": ((3,), torch.float32)}
 
 
@@ -90,36 +91,13 @@ def test_what_lies_in_the_folder(tmp_path: Path) -> None:
         assert torch.equal(file.get_tensor("solution"), archive.elites()["solution"])
 
 
-class Crash(BaseException):
-    """Power cut: nothing after it runs, not even what handles exceptions."""
-
-
-def crash_at(monkeypatch: pytest.MonkeyPatch, count: int) -> Callable[[], int]:
-    """Let the `count`-th system call of `files.save` be the last; return how many were made."""
-    made = 0
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal made
-            made += 1
-            if made > count:
-                raise Crash
-            return function(*arguments, **options)
-
-        return call
-
-    for name in ("fsync", "replace", "unlink"):
-        monkeypatch.setattr(os, name, counted(getattr(os, name)))
-    return lambda: made
-
-
 def test_a_crash_between_any_two_steps_leaves_a_whole_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new, outcomes = make(seed=1), make(seed=2), []
     for count in range(20):
         folder = tmp_path / str(count)
         files.save(old, folder)
         with monkeypatch.context() as patch:
-            made = crash_at(patch, count)
+            made = crash_at(patch, count, CALLS)
             with contextlib.suppress(Crash):
                 files.save(new, folder)
             finished = made() <= count

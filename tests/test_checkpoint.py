@@ -4,14 +4,17 @@ import contextlib
 import os
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from crashes import Crash, crash_at
 
 from agents.runs import checkpoint
+
+CALLS = [(os, "fsync"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"), (torch, "save")]
 
 
 def files(value: int) -> dict[str, Any]:
@@ -45,29 +48,6 @@ def test_a_complete_checkpoint_is_not_written_twice(tmp_path: Path) -> None:
     assert values(tmp_path / "000000007") == [7, 7, 7]
 
 
-class Crash(BaseException):
-    """Power cut: nothing after it runs, not even what handles exceptions."""
-
-
-def crash_at(monkeypatch: pytest.MonkeyPatch, count: int) -> Callable[[], int]:
-    """Let the `count`-th system call of `checkpoint.save` be the last; return how many were made."""
-    made = 0
-
-    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal made
-            made += 1
-            if made > count:
-                raise Crash
-            return function(*arguments, **options)
-
-        return call
-
-    for module, name in [(os, "fsync"), (os, "rename"), (os, "unlink"), (os, "rmdir"), (os, "mkdir"), (torch, "save")]:
-        monkeypatch.setattr(module, name, counted(getattr(module, name)))
-    return lambda: made
-
-
 def test_a_crash_between_any_two_steps_leaves_a_whole_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +56,7 @@ def test_a_crash_between_any_two_steps_leaves_a_whole_checkpoint(
         folder = tmp_path / str(count)
         checkpoint.save(folder, 7, files(7))
         with monkeypatch.context() as patch:
-            made = crash_at(patch, count)
+            made = crash_at(patch, count, CALLS)
             with contextlib.suppress(Crash):
                 checkpoint.save(folder, 11, files(11))
             finished = made() <= count

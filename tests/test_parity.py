@@ -35,12 +35,7 @@ JOINTS = """<mujoco><worldbody>
         <body><joint name="limited slide" type="slide" limited="true" range="-2 1"/><geom size=".1"/></body>
     </body>
 </worldbody></mujoco>"""
-
-
-@pytest.fixture(autouse=True)
-def without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dm_control's quadruped_escape hand its terrain to no graphics library: there need not be one."""
-    monkeypatch.setattr(Physics, "contexts", None)
+pytestmark = pytest.mark.usefixtures("without_opengl")
 
 
 class DmControlsRandom(np.random.RandomState):

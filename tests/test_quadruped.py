@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from dm_control import suite
-from dm_control.mujoco import Physics
 from dm_control.suite import quadruped as theirs
 
 import envs
@@ -15,12 +14,7 @@ from envs.tasks import TASKS
 from envs.tasks.quadruped import lift_off_ground
 
 UPRIGHT = (1, 0, 0, 0)
-
-
-@pytest.fixture(autouse=True)
-def without_opengl(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dm_control hand its terrain to no graphics library: there need not be one."""
-    monkeypatch.setattr(Physics, "contexts", None)
+pytestmark = pytest.mark.usefixtures("without_opengl")
 
 
 def test_terrain_is_dm_controls_over_the_same_bumps() -> None:

@@ -6,8 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode
-from scripted import Scripted
+from sb3_views import scripted, view
 from stable_baselines3 import SAC
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
@@ -20,18 +19,9 @@ from agents.sb3.ppo import SB3PPO, SB3PPOConfig
 from agents.sb3.predict import Predictor
 from agents.sb3.sac import SB3SAC, SB3SACConfig
 from agents.spaces import Spaces
-from envs.gym import VectorEnv, make_torch
 from world_models.infopower import InfoPowerModelConfig
 
 NOTHING = np.zeros((3, 1), np.float32)
-
-
-def view(task: str, num_envs: int, **options: Any) -> envs.sb3.VecEnv:
-    return envs.sb3.VecEnv(make_torch(task, num_envs, AutoresetMode.SAME_STEP, **options))
-
-
-def scripted() -> envs.sb3.VecEnv:
-    return envs.sb3.VecEnv(VectorEnv(Scripted(), AutoresetMode.SAME_STEP))  # type: ignore[arg-type]
 
 
 def test_ends_by_hand() -> None:

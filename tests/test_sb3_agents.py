@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import AutoresetMode
+from sb3_views import scripted, view
 from scripted import Scripted
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.buffers import ReplayBuffer as TheirReplayBuffer
@@ -23,17 +23,8 @@ from agents.replay import ReplayBuffer
 from agents.sb3.ppo import SB3PPO, SB3PPOConfig
 from agents.sb3.sac import SB3SAC, SB3SACConfig
 from agents.spaces import Spaces
-from envs.gym import VectorEnv, make_torch
 
 QUIET = -20.0  # the logarithm of a deviation that moves no action
-
-
-def view(task: str, num_envs: int, **options: Any) -> envs.sb3.VecEnv:
-    return envs.sb3.VecEnv(make_torch(task, num_envs, AutoresetMode.SAME_STEP, **options))
-
-
-def scripted() -> envs.sb3.VecEnv:
-    return envs.sb3.VecEnv(VectorEnv(Scripted(), AutoresetMode.SAME_STEP))  # type: ignore[arg-type]
 
 
 def play(agent: SB3PPO | SB3SAC, env: Any, steps: int) -> ReplayBuffer:
