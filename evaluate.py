@@ -20,16 +20,18 @@ import envs as environments
 from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.command_line import read_command
 from agents.config import Config
-from agents.evaluation import RandomPolicy, evaluate
-from agents.examination import Examined, diagnose, examined
+from agents.evaluation import RandomPolicy, evaluate, play_held
+from agents.examination import Examined, check_examinable, diagnose, examined
 from agents.replay import ReplayBuffer
 from agents.runs import results, statistics, suite, summary
 from agents.runs.folder import load_config
 from agents.skills import library
+from agents.slim import Slim
+from agents.together import learner_of
 from envs import distracting, suites
 from envs.batched import BatchedEnv
 from envs.checks import check_choice
-from envs.distractions import shows_background
+from envs.distractions import has_window, shows_background, shows_videos
 from envs.film import Film
 from train import load_agent, make_agent, make_envs
 from views import diagnostics
@@ -112,6 +114,8 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     envs = make_envs(config, **options, pixels=True, state=config.observation == "state")
     start = envs.state_dict()
     agent, step = load_agent(command.run, config, envs)
+    if command.diagnostics:
+        check_examinable(agent, config.name)
     background, opacity = distracting.replaced(distraction, config.task, config.background)
     policies = {name.removesuffix("/") or "agent": policy for name, policy in policies_of(agent).items()}
     policies["random"] = RandomPolicy(envs.action_dim, envs.device, command.seed)
@@ -152,13 +156,11 @@ def watch(label: str, frames: Frames, progress: Progress, row: TensorDict) -> No
 
 def fitted(config: Config[Any], distraction: str) -> Config[Any]:
     """Return a run's configuration with another distraction, without options that are not for it."""
-    suite = distracting.parts(distraction)
-    reads = distraction == "video" or "background" in suite
     return replace(
         config,
         distraction=distraction,
-        distraction_window=64 if suite else config.distraction_window,
-        video_dir=config.video_dir if reads else None,
+        distraction_window=config.distraction_window if has_window(distraction) else 64,
+        video_dir=config.video_dir if shows_videos(distraction) else None,
     )
 
 
@@ -205,15 +207,7 @@ def film(command: Command, config: Config[Any], policy: Policy, name: str) -> st
     options = {"pixels": True, "state": config.observation == "state", "num_envs": 1, "action_repeat": 1}
     envs = make_envs(config, seed=command.seed, video_split="held_out", **options)
     movie = Film(envs)
-    with torch.random.fork_rng():
-        torch.manual_seed(command.seed)
-        timestep, carry = envs.reset(), policy.initial_carry(1)
-        movie.take(timestep)
-        for step in range(min(movie.steps, envs.episode_length)):
-            if step % config.action_repeat == 0:
-                out, carry = policy.act(timestep, carry, explore=False)
-            timestep = envs.step(out["action"])
-            movie.take(timestep)
+    play_held(policy, envs, min(movie.steps, envs.episode_length), config.action_repeat, command.seed, movie.take)
     envs.close()
     return movie.save(command.run / f"{config.distraction}-{name}.webp")
 
@@ -225,8 +219,7 @@ def evaluate_suite(command: Command) -> None:
     jobs, todo, left_out = list[suite.Job](), list[suite.Job](), list[str]()
     for run, config in runs.items():
         own = suite.plan(run, config, told, conditions, fit)
-        before = suite.played_before(own, command.episodes)
-        new = [job for job, old in zip(own, before, strict=True) if command.again or old is None]
+        new = own if command.again else suite.not_played(own, command.episodes)
         if new and (why := suite.obstacle(new[0])):
             left_out.append(why)
         else:
@@ -273,11 +266,15 @@ def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
 def write_library(command: Command) -> None:
     """Make the library of a run's skills, and write it."""
     config = replace(load_config(command.run), device=command.device, signals=True)
-    if config.observation == "pixels":
-        raise ValueError(f"{config.name} learned from pixels, and no skills: a library is made of a run of slim")
+    name = learner_of(config)
+    if name is None:
+        raise ValueError(f"{config.name} learns no skills: a library is made of a run of slim")
     known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
     envs = make_envs(config, num_envs=library.SKILLS * library.RESETS, seed=command.seed, measures=True)
-    print(library.write(*load_agent(command.run, config, known), config, envs, command.run))
+    agent, step = load_agent(command.run, config, known)
+    learner = policies_of(agent)[name]
+    assert isinstance(learner, Slim)
+    print(library.write(learner, step, config, envs, command.run))
     known.close()
     envs.close()
 

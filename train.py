@@ -18,7 +18,7 @@ from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
 from agents.command_line import default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
 from agents.evaluation import evaluate
-from agents.examination import examined
+from agents.examination import check_examinable, examined
 from agents.generators import generators_state, seed_generators, set_generators_state
 from agents.presets import AGENTS
 from agents.registry import CLASSES
@@ -95,6 +95,8 @@ class Trainer:
         self.config, self.run = config, run
         self.envs = make_envs(config)
         self.agent = make_agent(config, self.envs)
+        if config.diagnostics:
+            check_examinable(self.agent, config.name)
         device = check_device(config.device)
         self.replay = ReplayBuffer(config.replay_size, config.num_envs, device, config.replay_dir)
         self.logger = Logger(run, config.steps, config.num_envs, device)

@@ -11,12 +11,11 @@ import tyro
 import envs as environments
 from agents.agent import policies_of
 from agents.command_line import read_command
-from agents.config import Config
 from agents.map_elites.solutions import Players
 from agents.runs import checkpoint
 from agents.runs.folder import load_config
-from agents.slim import Slim, SlimConfig
-from agents.together import parts_of
+from agents.slim import Slim
+from agents.together import learner_of, parts_of
 from train import load_agent, make_envs
 from views import archive_page, archives, curves, motions, skill_page, skills
 
@@ -71,6 +70,8 @@ def check(command: Command) -> None:
     """Raise ValueError for options of a page that cannot be."""
     if command.seconds < 0:
         raise ValueError(f"--seconds must be at least 0, not {command.seconds}")
+    if command.seconds and (len(command.runs) > 1 or not archives_of(command.runs[0])):
+        raise ValueError("--seconds is for the page of an archive: name one run that has filled one")
     if command.other is None:
         return
     if len(command.runs) > 1:
@@ -87,11 +88,6 @@ def check(command: Command) -> None:
 def archives_of(run: Path) -> list[str]:
     """Return which of the agents of a run fill archives, as `parts_of` names them."""
     return [name for name in parts_of(load_config(run)) if archives.has_archive(run / name)]
-
-
-def learner_of(config: Config[Any]) -> str | None:
-    """Return which of the agents of a run learns skills, as `parts_of` names them."""
-    return next((name for name, part in parts_of(config).items() if isinstance(part.agent, SlimConfig)), None)
 
 
 def write_page(command: Command) -> Path:

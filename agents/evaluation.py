@@ -57,6 +57,24 @@ def evaluate(
     return returns[torch.arange(returns.shape[1], device=running.device) < share.unsqueeze(1)]
 
 
+def play_held(
+    policy: Policy, envs: Environments, steps: int, held: int, seed: int, watch: Callable[[TensorDict], object]
+) -> None:
+    """Play greedily for some steps from a reset, each action held for `held` of them; `watch` sees every timestep (N,).
+
+    The global generators stay as they were.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        timestep, carry = envs.reset(), policy.initial_carry(envs.num_envs)
+        watch(timestep)
+        for step in range(steps):
+            if step % held == 0:
+                out, carry = policy.act(timestep, carry, explore=False)
+            timestep = envs.step(out["action"])
+            watch(timestep)
+
+
 class RandomPolicy:
     """Uniform actions, from a generator of its own: what every agent is compared with."""
 

@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from agents.agent import Examinable, Policy
+from agents.agent import Examinable, Policy, policies_of
 from agents.evaluation import Environments, evaluate
 from agents.replay import ReplayBuffer
 from world_models import information
@@ -29,6 +29,12 @@ ACTIONS, ACTED = 256, 512  # actions that a bound chooses among, and rows that i
 
 class Examined(Examinable, Policy, Protocol):
     """An agent that acts and can be examined."""
+
+
+def check_examinable(agent: Policy, name: str) -> None:
+    """Raise ValueError if an agent, by its name, has nothing that could be examined."""
+    if not any(isinstance(policy, Examinable) for policy in policies_of(agent).values()):
+        raise ValueError(f"--diagnostics asks what a world model's states hold, and {name} has no world model")
 
 
 def examined(

@@ -139,6 +139,11 @@ def parts_of(config: Config[Any]) -> dict[str, Config[Any]]:
     return {f"{option(name)}/": replace(config, agent=getattr(config.agent, name)) for name in names}
 
 
+def learner_of(config: Config[Any]) -> str | None:
+    """Return which of the agents of a run learns skills, as `parts_of` names them."""
+    return next((name for name, part in parts_of(config).items() if isinstance(part.agent, SlimConfig)), None)
+
+
 def divided(num_envs: int, shares: Mapping[str, float]) -> dict[str, range]:
     """Divide environments in proportion to shares, side by side; whoever has the share 0 is left out."""
     if min(shares.values()) < 0 or not sum(shares.values()) > 0:

@@ -153,6 +153,16 @@ def shows_background(name: str) -> bool:
     return "background" in suite if suite else name != "none"
 
 
+def shows_videos(name: str) -> bool:
+    """Say whether a distraction shows videos, which may come from a folder."""
+    return name == "video" or "background" in distracting.parts(name)
+
+
+def has_window(name: str) -> bool:
+    """Say whether a distraction moves in a window, whose size may be chosen; the suite's has the whole sky."""
+    return name != "none" and not distracting.parts(name)
+
+
 def check(
     name: str,
     window: int,
@@ -167,18 +177,17 @@ def check(
     check_choice("distraction", name, DISTRACTIONS)
     check_choice("video_split", split, videos.SPLITS)
     check_choice("background", background, BACKGROUNDS)
-    suite = distracting.parts(name)
     if name != "none" and not pixels:
         raise ValueError(f"the distraction {name!r} needs pixels: from states, take 'none'")
     if distractor and not shows_background(name):
         raise ValueError(f"the distraction {name!r} shows no background of its own, whose state could be told")
     if window not in WINDOWS:
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
-    if window != max(WINDOWS) and suite:
-        raise ValueError(f"distraction_window {window} is not for {name!r}, which has the whole sky")
+    if window != max(WINDOWS) and not has_window(name):
+        raise ValueError(f"distraction_window {window} is for what moves in a window, not for {name!r}")
     if change < 0:
         raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
-    if video_dir is not None and name != "video" and "background" not in suite:
+    if video_dir is not None and not shows_videos(name):
         raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")
 
 

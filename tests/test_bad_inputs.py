@@ -53,7 +53,7 @@ PLACES: list[tuple[dict[str, Any], str]] = [
     ({"distraction": "video"}, "the distraction 'video' needs pixels"),
     ({"video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of 'dcs-...', not for 'none'"),
     (PIXELS | {"distraction": "noise", "video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of"),
-    (PIXELS | {"distraction": "dcs-easy", "distraction_window": 32}, "distraction_window 32 is not for 'dcs-easy'"),
+    (PIXELS | {"distraction": "dcs-easy", "distraction_window": 32}, "distraction_window 32 is for what moves in"),
 ]
 
 

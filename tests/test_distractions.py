@@ -216,7 +216,8 @@ def test_none_is_none() -> None:
         ("dcs-hrad", {}, "unknown distraction 'dcs-hrad': did you mean 'dcs-hard'?"),
         ("dcs-easy-color", {}, "unknown distraction 'dcs-easy-color': did you mean 'dcs-easy-colour'?"),
         ("reaferent", {}, "unknown distraction 'reaferent': did you mean 'reafferent'?"),
-        ("dcs-easy", {"window": 32}, "distraction_window 32 is not for 'dcs-easy', which has the whole sky"),
+        ("dcs-easy", {"window": 32}, "distraction_window 32 is for what moves in a window, not for 'dcs-easy'"),
+        ("none", {"window": 40}, "distraction_window 40 is for what moves in a window, not for 'none'"),
         (
             "dcs-hard-camera",
             {"video_dir": "films"},

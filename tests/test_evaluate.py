@@ -160,7 +160,7 @@ def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
         "dcs-easy-agent.webp",
         None,
     ]
-    assert [c["distraction_window"] for c in conditions[::2]] == [32, 32, 64]
+    assert [c["distraction_window"] for c in conditions[::2]] == [64, 32, 64]
     assert [(c["background"], c["floor_opacity"]) for c in conditions[2::2]] == [("sky+floor", 0.0), ("sky+grid", 1.0)]
     assert "and 9 pictures beside it" in capsys.readouterr().out
     with Image.open(other / "dcs-easy-agent.webp") as picture:

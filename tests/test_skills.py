@@ -261,9 +261,13 @@ def test_what_another_machine_wrote_is_named(
     assert said == f"the skills of {tmp_path} were learned with no-such-package 1.0; here it is not installed"
 
 
-def test_a_run_of_something_else_has_no_skills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_other_runs_lack_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = "--task point_mass_easy --num-envs 2 --steps 8 --train-ratio 0 --time-limit 8 --eval-episodes 1"
     run = tmp_path / "ppo"
     train.main(["sb3-ppo", "--run", str(run), *options.split(), "--device", "cpu", "--threads", "1"])
     said = refused(evaluate.main, [run, "--library"], capsys)
     assert said.startswith("sb3-ppo learns no skills: a library is made of a run of slim")
+    line = "--diagnostics asks what a world model's states hold, and sb3-ppo has no world model"
+    assert refused(evaluate.main, [run, "--diagnostics"], capsys) == line
+    again = ["sb3-ppo", "--run", tmp_path / "other", *options.split(), "--diagnostics", "--eval-episodes", 2]
+    assert refused(train.main, again, capsys) == line

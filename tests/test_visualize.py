@@ -155,6 +155,7 @@ def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pyt
         ([run, empty], "several runs need a file to write: --out curves.png"),
         ([tmp_path / "no"], f"there is no run in {tmp_path}/no: it has no config.json"),
         ([empty], f"the run {empty} has no metrics yet"),
+        ([run, "--seconds", 2], "--seconds is for the page of an archive: name one run that has filled one"),
         ([damaged], f"{damaged}/metrics.jsonl is damaged at line 2"),
         ([torn], f"{torn}/evaluation.json is damaged at line 1"),
     ]

@@ -86,6 +86,11 @@ def played_before(jobs: Sequence[Job], episodes: int) -> list[Result | None]:
     return [measured(results[job.run], job.described, episodes) for job in jobs]
 
 
+def not_played(jobs: Sequence[Job], episodes: int) -> list[Job]:
+    """Return the jobs that were not played before in as many episodes."""
+    return [job for job, result in zip(jobs, played_before(jobs, episodes), strict=True) if result is None]
+
+
 def play_and_keep(jobs: Sequence[Job], play: Callable[[Job], Tensor]) -> Iterator[tuple[Job, Result]]:
     """Play jobs in order, each giving returns (episodes,); hand each result out once its run's folder holds it."""
     for job in jobs:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.agent import policies_of
 from agents.config import Config, rebuild
 from agents.normalize import RunningNormalizer
 from agents.runs import tensor_folder
@@ -104,15 +103,15 @@ class SkillLibrary:
         self.table, self.config, self.origin, self.errors = table, config, origin, errors
 
     @classmethod
-    def of(cls, agent: Any, config: Config[Any], step: int, envs: Any, resets: int, hold: int = HOLD) -> "SkillLibrary":
-        """Make the library of a trained agent; raise ValueError if it is none that learns skills.
+    def of(
+        cls, agent: Slim, config: Config[Any], step: int, envs: Any, resets: int, hold: int = HOLD
+    ) -> "SkillLibrary":
+        """Make the library of a trained agent.
 
         config: of its run. step: how long it has trained. envs: a multiple of `resets` of the run's environments, with
         signals, and with the measures that the table shall hold. Each skill is played from `resets` starts; then random
         ones, held for `hold` steps each, for the model.
         """
-        if not isinstance(agent, Slim):
-            raise ValueError(f"{config.name} learns no skills: a library is made of a run of slim")
         reads = {**envs.signal_shapes, **envs.observation_shapes}
         (position,), (state,) = reads["position"], reads["state"]
         (place,) = reads.get(agent.config.discovery.reads, (0,))
@@ -235,10 +234,9 @@ class SkillLibrary:
         return SkillEnv(env, self.act, self.config.skill_dim, hold)
 
 
-def write(agent: Any, step: int, config: Config[Any], envs: Any, run: Path) -> str:
+def write(agent: Slim, step: int, config: Config[Any], envs: Any, run: Path) -> str:
     """Make the library of a run, see `SkillLibrary.of`, write it into the run's folder, and return what to tell."""
-    learner = next((each for each in policies_of(agent).values() if isinstance(each, Slim)), agent)
-    library = SkillLibrary.of(learner, config, step, envs, RESETS)
+    library = SkillLibrary.of(agent, config, step, envs, RESETS)
     library.save(run / FOLDER)
     return f"{library.table}\n\nwritten: {run / FOLDER}"
 
