@@ -222,7 +222,9 @@ class InfoPower:
         """
         c, model = self.config, self.model
         window = model.window if isinstance(model, Empowering) else 2  # the start alone
-        inside = windows_inside(is_first, window - 1).flatten()  # (B*T,) rows with a past for the inverse model
+        # (B*T,) rows with a past for the inverse model; and a row before them, since a slice's first has an empty memory
+        # and knows no speed (our choice)
+        inside = windows_inside(is_first, max(window - 1, 2)).flatten()
         chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
         deter, stoch = (x.detach().flatten(0, 1)[chosen] for x in (trace.deter, trace.stoch))  # (N, D), (N, S)
         deters, stochs = (
