@@ -61,7 +61,7 @@ class Config(Generic[A]):
     constraints: int = 0
     """Room that Warp gives each environment's constraint rows; 0 takes what was measured for the task."""
     deterministic: bool = False
-    """Let Warp give the same bits in every run, also on CUDA; slower."""
+    """Let Warp give the same bits in every run; on CUDA where no contact or limit acts, and slower."""
     threads: int = 0
     """Processor threads; 0 takes all."""
     train_ratio: float = 0.1

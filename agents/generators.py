@@ -19,6 +19,12 @@ def own_generator(device: torch.device | str) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, ())))
 
 
+def go_on(generator: torch.Generator, state: torch.Tensor) -> None:
+    """Continue from a generator's state; where that is of another kind of device, keep the own seed."""
+    if state.shape == generator.get_state().shape:
+        generator.set_state(state.cpu())
+
+
 def generators_state() -> dict[str, Any]:
     """Return their states in types that `torch.load(weights_only=True)` reads."""
     name, keys, *rest = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state(legacy=True))

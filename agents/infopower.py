@@ -89,9 +89,12 @@ class InfoPower:
         feat = self.model.core.feat
         if c.empowerment and not isinstance(self.model, Empowering):
             raise ValueError(f"--agent.empowerment {c.empowerment}: this world model has no inverse model; take 0")
-        if isinstance(self.model, Empowering) and c.length < self.model.window:
-            least = f"{self.model.window}, as the inverse model's window"
+        self.window = self.model.window if isinstance(self.model, Empowering) else 2
+        if c.length < self.window:
+            least = f"{self.window}, for what is imagined to have a past"
             raise ValueError(f"--agent.length must be at least {least}, not {c.length}")
+        if not c.discount < 1:  # rewards weigh 1 - discount
+            raise ValueError(f"--agent.discount must be below 1, not {c.discount}")
         if "pixels" in spaces.observations and c.shift >= min(spaces.observations["pixels"][:2]):
             raise ValueError(f"--agent.shift {c.shift} must be smaller than the picture")
         self.actor = Actor(feat, spaces.action_dim, c.hidden)
@@ -188,7 +191,7 @@ class InfoPower:
         with frozen(self.model), frozen(self.target):
             with autocast(c.precision, self.device):
                 feat, reward, entropy, empowerment = self.imagined(trace, is_first)
-            value = self.target(feat).squeeze(-1)  # (H+1, N)
+                value = self.target(feat).squeeze(-1)  # (H+1, N)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)
             wanted = reward if empowerment is None else reward + c.empowerment * empowerment  # (H, N)
@@ -199,7 +202,8 @@ class InfoPower:
             actor_loss = -returns / self.return_range() - c.entropy * entropy  # (H, N)
             actor_parameters = list(self.actor.parameters())
             norm = descend(self.optimizers["actor"], actor_loss.mean(), actor_parameters, c.behaviour_clip)
-        predicted = self.critic(feat[:-1].detach()).squeeze(-1)  # (H, N)
+        with autocast(c.precision, self.device):
+            predicted = self.critic(feat[:-1].detach()).squeeze(-1)  # (H, N)
         critic_loss = 0.5 * (predicted - returns.detach()).square()
         descend(self.optimizers["critic"], critic_loss.mean(), list(self.critic.parameters()), c.behaviour_clip)
         with torch.no_grad():
@@ -220,9 +224,8 @@ class InfoPower:
         Returns features (H+1, N, F), standardised rewards (H, N), the entropy H(pi) in nats (H, N), and, if the model
         has an inverse model, empowerment ln q(a | z, z-) + H(pi) in nats (H, N).
         """
-        c, model = self.config, self.model
-        window = model.window if isinstance(model, Empowering) else 2  # the start alone
-        # (B*T,) rows with a past for the inverse model; and a row before them, since a slice's first has an empty memory
+        c, model, window = self.config, self.model, self.window
+        # (B*T,) rows with a past for the inverse model, and with a row before them: a slice's first has an empty memory
         # and knows no speed (our choice)
         inside = windows_inside(is_first, max(window - 1, 2)).flatten()
         chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
@@ -255,7 +258,9 @@ class InfoPower:
             samples = [replay.sample(self.config.batch, length)[0] for _ in range(EXAMINED)]
             leaks = [self.model.leak(rows) for rows in samples]
             metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
-        rows, _ = replay.sample(TOLD // length, length)
+        # slices that do not overlap: a bound on information counts a row that comes twice as one that cannot be told
+        rows = replay.latest(replay.size // length * length).unflatten(1, (-1, length)).flatten(0, 1)
+        rows = rows[torch.randperm(len(rows))[: TOLD // length].to(rows.device)]
         reward = self.reward_moments.standardize(rows["reward"])
         return metrics | told(self.model, self.explore, rows) | {"foretold/reward": foretold(self.model, rows, reward)}
 

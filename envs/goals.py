@@ -33,7 +33,8 @@ class GoalEnv:
         (places,) = env.signal_shapes["position"]
         if not len(low) == len(high) == places:
             raise ValueError(f"goals have {places} numbers, as positions of {env.task}, not {len(low)} to {len(high)}")
-        self.env, self.radius, self.dense, self.goals = env, radius, dense, goals
+        self.env, self.radius, self.dense = env, radius, dense
+        self.goals = None if goals is None else goals.to(env.device)
         self.low, self.high = torch.tensor(low), torch.tensor(high)  # (G,)
         self.observation_shapes = {**env.observation_shapes, "goal": (places,)}
         self.generator = torch.Generator().manual_seed(seed)

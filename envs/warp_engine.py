@@ -90,7 +90,8 @@ class WarpEngine:
         """Put the model on a device.
 
         contacts: room for the contacts of a world, on average over the worlds; constraints: room for the constraint
-        rows of each world; None takes MuJoCo Warp's guess. deterministic: the same bits in every run, also on CUDA.
+        rows of each world; None takes MuJoCo Warp's guess. deterministic: the same bits in every run; on
+        CUDA where no contact or limit acts, as MuJoCo Warp 3.17 does not order constraints yet.
         """
         warp_runtime.start()
         self.device = device

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -83,6 +84,21 @@ def test_what_is_compiled_computes_the_same(name: str) -> None:
     expected, found = losses_of(plain), losses_of(agent)
     for key, value in expected.items():
         torch.testing.assert_close(found[key], value, msg=key)
+
+
+@pytest.mark.parametrize("posterior", ["observation", "recurrent"])
+def test_what_is_imagined_is_compiled_whole(posterior: str) -> None:
+    """As one graph, however many steps there are."""
+    agent, graphs = make_agent("infopower", posterior=posterior), list[int]()
+
+    def backend(module: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., object]:
+        graphs.append(len(module.graph.nodes))
+        return module.forward
+
+    rows, _ = make_replay().sample(5, 7)
+    trace = agent.model.observe(rows)
+    torch.compile(agent.imagine, backend=backend)(trace, rows["is_first"])
+    assert len(graphs) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to keep memory")

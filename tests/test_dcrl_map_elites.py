@@ -76,7 +76,7 @@ def test_rewards_count_by_how_near_the_measures_came() -> None:
     assert torch.equal(found.inputs[:, :2], rows["state"][:, 0]) and torch.equal(
         found.after[:, :2], rows["state"][:, 1]
     )
-    expected = [10, 10 * math.exp(-(0.8 / 8) / 0.1), 10]
+    expected = [10, 10 * math.exp(-(0.8 / 8) / 0.05), 10]
     torch.testing.assert_close(found.reward[[0, 1, 4]], torch.tensor(expected))
 
 
@@ -96,10 +96,11 @@ def test_elites_climb_the_critic_that_is_told_their_measures(monkeypatch: pytest
         return value(inputs, action)
 
     monkeypatch.setattr(learner.td3, "value", spy)
-    learner.improve(11)
+    _, target = learner.improve(11)
     action = agent.kind(elites, batches[0].expand(5, -1, -1))  # (5, 997, 1)
     which = (asked[0][1].unsqueeze(1) - action).abs().sum((2, 3)).argmin(1)  # (11,) which elite each row was
     assert which.unique().tolist() == [0, 1, 2, 3, 4] and torch.equal(asked[0][1], action[which])
+    assert torch.equal(target, measures[which])
     told = (measures[which] / 4 - 1).unsqueeze(1).expand(-1, 997, -1)  # of [0, 8], as [-1, 1]
     assert len(asked) == 2
     for (inputs, _), batch in zip(asked, batches, strict=True):
@@ -144,3 +145,14 @@ def test_rows_say_their_episode_and_what_it_was_meant_for() -> None:
     for name in ("iso_line", "policy_gradient", "injected"):
         assert found[f"emitter/{name}/evaluations"] > 0
     assert found["emitter/policy_gradient/change"] > 0
+
+
+def test_a_state_from_another_kind_of_device_is_gone_on_from() -> None:
+    agent, _ = make()
+    state = agent.state_dict() | {"generator": torch.zeros(16, dtype=torch.uint8)}  # as a generator's on CUDA
+    other, _ = make()
+    seeded = other.genetic.generator.get_state()
+    other.load_state_dict(state)
+    assert torch.equal(other.genetic.generator.get_state(), seeded)
+    other.load_state_dict(state | {"generator": torch.Generator().manual_seed(5).get_state()})
+    assert other.genetic.generator.initial_seed() == 5

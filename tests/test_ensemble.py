@@ -63,3 +63,13 @@ def test_it_learns_a_linear_system_and_its_members_agree_where_they_have_seen_da
     assert (reward - 2 * fresh[:, 0]).square().mean() < 0.08 and (readings[..., 0] - acted[:, 0]).square().mean() < 0.02
     far, _, _ = ensemble.step((fresh * 30).expand(K, B, OBS), acted.expand(K, B, A))
     assert far.std(0).mean() > 10 * after.std(0).mean()
+
+
+def test_weights_decay_towards_0() -> None:
+    torch.manual_seed(0)
+    ensemble = Ensemble(OBS, A, M, EnsembleConfig(members=K, hidden=17, lr=1e-3, weight_decay=0.5))
+    before = ensemble.nets.weights[0].detach().clone()
+    for parameter in ensemble.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    ensemble.optimizer().step()
+    torch.testing.assert_close(ensemble.nets.weights[0].detach(), before - 1e-3 * before.sign(), atol=1e-6, rtol=0)

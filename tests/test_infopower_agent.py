@@ -8,6 +8,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from agents import infopower
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.nets import Actor
 from agents.replay import ReplayBuffer
@@ -199,3 +200,12 @@ def test_acts_at_random_until_the_first_update_and_with_noise_after() -> None:
 def test_an_episode_shorter_than_a_slice_is_examined() -> None:
     found = make_agent().examine(make_replay(rows=5))
     assert found["information/observation"].isfinite() and found["inverse/seen"].isfinite()
+
+
+def test_information_is_measured_on_rows_that_come_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[TensorDict]()
+    monkeypatch.setattr(infopower, "told", lambda model, explore, rows: seen.append(rows) or {})
+    make_agent().examine(make_replay(rows=31))
+    (rows,) = seen
+    assert rows.shape[0] == 4 * N and rows.shape[1] == 7  # all slices of 7 that fit into 31 rows
+    assert len(rows["state"].flatten(0, 1).unique(dim=0)) == rows.numel()

@@ -187,3 +187,19 @@ def test_a_model_is_built_for_pixels_alone(name: str) -> None:
     batch = rows((B, T), torch.zeros(B, T, dtype=torch.bool))
     batch["pixels"] = torch.randint(256, (B, T, 32, 32, 3), dtype=torch.uint8)
     assert all(loss.isfinite().all() for loss in model.losses(batch, batch["reward"])[0].values())
+
+
+@every_model
+def test_imagination_begins_where_a_row_stands_before(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, weights, draw = make_agent(name), list[torch.Tensor](), torch.multinomial
+
+    def spy(weight: torch.Tensor, count: int, replacement: bool) -> torch.Tensor:
+        weights.append(weight.view(B, T))
+        return draw(weight, count, replacement=replacement)
+
+    monkeypatch.setattr(torch, "multinomial", spy)
+    batch, _ = make_replay().sample(B, T)
+    agent.imagine(agent.model.observe(batch), batch["is_first"])
+    expected = ~batch["is_first"]
+    expected[:, 0] = False
+    assert torch.equal(weights[0], expected.float()) and batch["is_first"][:, 1:].any()

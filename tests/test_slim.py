@@ -163,6 +163,19 @@ def test_the_update_improves_the_weighted_sum_of_normalised_advantages(monkeypat
     torch.testing.assert_close(agent.seen.mean, inputs[:, :OBS].mean(0))  # for the next update: this one knew none yet
 
 
+def test_a_reward_that_never_comes_adds_no_noise() -> None:
+    agent = make_agent(rewards=("task", "effort"))
+    for _ in range(3):
+        replay = play(agent, 7)
+        replay.rows["effort"].zero_()
+        agent.update(replay)
+    replay = play(agent, 7)
+    replay.rows["effort"].zero_()
+    rows = agent.latest(replay, 7)
+    advantage = ppo.normalized(agent.advantages(rows, agent.earned(rows, {})).flatten(0, 1))
+    assert (advantage[:, 1] == 0).all() and advantage[:, 0].std().item() == pytest.approx(1, abs=0.1)
+
+
 def test_each_loss_moves_its_own_nets() -> None:
     agent = make_agent()
     assert agent.discovery is not None

@@ -108,7 +108,8 @@ def gradient_penalty(critic: Critic, x: Tensor, y: Tensor) -> Tensor:
 
     The points are constants: the critic's weights are what it moves.
     """
-    x, other, y = x.detach(), y.detach().roll(1, 0), y.detach()
+    x, y = x.detach(), y.detach()
+    other = y[torch.randperm(len(y), device=y.device)]  # rows beside each other may be of one episode
     share = torch.rand(len(y), 1, device=y.device)  # (K, 1)
     points = x.requires_grad_(), y.lerp(other, share).requires_grad_()  # (K, X), (K, Y)
     with torch.enable_grad():

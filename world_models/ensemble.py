@@ -22,6 +22,7 @@ class EnsembleConfig:
     layers: int = 2
     lr: float = 1e-3
     weight_decay: float = 1e-5
+    """Weight of half the squared parameters in the loss."""
     batch: int = 256
     """Transitions that each member learns from in an update."""
 
@@ -40,6 +41,11 @@ class Ensemble(nn.Module):
 
     inputs: Tensor  # (2, O + A)
     outputs: Tensor  # (2, O + 1 + M)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Make an optimiser of all members."""
+        c = self.config
+        return torch.optim.Adam(self.parameters(), c.lr, weight_decay=c.weight_decay, fused=True)
 
     @torch.no_grad()
     def standardize(self, state: Tensor, action: Tensor, target: Tensor) -> None:

@@ -20,7 +20,8 @@ def of_observation(latent: Tensor, post: Gaussian | Categorical) -> Tensor:
     """I(O; Z) >= 0-dim, from z_i (K, S) drawn from posteriors q(z | o_i) over (K, S).
 
     f(z_i, o_j) = log q(z_i | o_j), InfoNCE's best critic (Poole et al. 2019, arXiv 1905.06922, section 2.4): what is
-    lacking is due to the number of rows alone, ln K at most.
+    lacking is due to the number of rows alone, ln K at most. Where posteriors read h, too, it is I(H, O; Z), which h
+    alone may make large.
     """
     return infonce(cross_log_prob(latent.double(), post)).mean()
 

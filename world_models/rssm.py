@@ -5,10 +5,11 @@
     posterior   q(z_t | o_t, o_{t-1})  or  q(z_t | h_t, o_t)   (B, S)
 
 A row t holds o_t and the action a_t that answers it. Where `is_first` is set, and at the start of a slice, h restarts
-from a learned state that depends on nothing before. The recurrence is float32 under autocast too.
+from a learned state that depends on nothing before. The recurrence is float32 under autocast too; in `rollout` cuDNN
+multiplies in TF32 where torch lets it, as it does by default.
 """
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,8 @@ class Core(nn.Module):
         self.inputs = nn.Sequential(nn.Linear(latent.size + action_dim, hidden), nn.ELU())
         self.gru = nn.GRU(hidden + 1, deter, batch_first=True)  # the last input is the reset flag
         self.prior_net = mlp(deter, latent.outputs, hidden, layers=1)
-        weight = cast(nn.Parameter, self.gru.weight_ih_l0)  # (3D, X+1), gates r, z, n
+        self.weights: list[nn.Parameter] = self.gru.all_weights[0]  # in a list, which torch.compile can look into
+        weight = self.weights[0]  # (3D, X+1), gates r, z, n
         with torch.no_grad():
             weight[: 2 * deter, -1] = CLOSED  # flag 1: h' = n, and n does not read h
             weight[2 * deter :, -1] = 0.0
@@ -80,14 +82,14 @@ class Core(nn.Module):
     def step(self, deter: Tensor, stoch: Tensor, action: Tensor, reset: Tensor | None = None) -> Tensor:
         """Advance h by one step: (B, D), (B, S), (B, A), (B,) -> (B, D)."""
         joint = torch.cat([stoch, action], -1)
-        of_input, of_deter, *biases = cast(list[Tensor], self.gru.all_weights[0])
+        of_input, of_deter, *biases = self.weights
         if reset is None:
-            x, of_input = self.inputs(joint).float(), of_input[:, :-1]  # (B, X): nothing resets, no flag
+            x, read = self.inputs(joint).float(), of_input[:, :-1]  # (B, X): nothing resets, no flag
         else:
             flag = reset.unsqueeze(-1).to(joint.dtype)  # (B, 1)
-            x = torch.cat([self.inputs(joint * (1 - flag)).float(), flag], -1)  # (B, X+1)
+            x, read = torch.cat([self.inputs(joint * (1 - flag)).float(), flag], -1), of_input  # (B, X+1)
         with full_precision(x):
-            return gru_cell(F.linear(x, of_input, biases[0]), F.linear(deter, of_deter, biases[1]), deter)
+            return gru_cell(F.linear(x, read, biases[0]), F.linear(deter, of_deter, biases[1]), deter)
 
     def prior(self, deter: Tensor) -> Distribution:
         return self.latent(self.prior_net(deter))

@@ -1,8 +1,9 @@
 """DCRL-MAP-Elites (arXiv 2401.08632): critics and an actor that are told which measures to show.
 
 The critics' reward is scaled by how near an episode came to the measures that it was meant for. Elites are varied by
-the gradient of the critic that is told their own measures, and the actor, told measures drawn from the whole box, is
-offered to the archive: measures are a constant input, which goes into the first layer's biases.
+the gradient of the critic that is told their own measures, which the offspring are meant for; and the actor, told
+measures drawn from the whole box, is offered to the archive: measures are a constant input, which goes into the first
+layer's biases. Policies climb as far as `Ascent` lets them, not as far as in the paper (our choice).
 """
 
 from dataclasses import dataclass, field
@@ -36,8 +37,8 @@ class DCRLMapElitesConfig:
     """Share of the offspring made by isotropic and line variation."""
     injected: float = 0.25
     """Share of the actor, told measures."""
-    distance: float = 0.1
-    """Distance from the measures meant, in sides of the box, at which the reward counts 1/e."""
+    distance: float = 0.05
+    """Distance from the measures meant, in sides of the box, at which the reward counts 1/e: 0.1 from -1 to 1."""
     episodes: int = 65_536
     """How many of the last episodes are remembered by their measures; rows of older ones are not learned from."""
 
@@ -94,7 +95,7 @@ class Conditioned:
         return self.genetic.begun() and self.climb.ready()
 
     def improve(self, count: int) -> Emitted:
-        """Return elites (n, P), varied by the gradient of the critic that is told their measures."""
+        """Return elites (n, P), varied by the gradient of the critic that is told their measures: meant for these."""
         elites = self.genetic.archive.sample(count, self.genetic.generator)
         told = self.told(elites["measures"]).unsqueeze(1)  # (n, 1, M)
 
@@ -102,7 +103,7 @@ class Conditioned:
             told_all = told.expand(-1, observation.shape[1], -1)  # (n, B, M)
             return self.td3.value(torch.cat([observation, told_all], -1), action)
 
-        return self.genetic.for_none(self.climb(elites["solution"], value))
+        return Emitted(self.climb(elites["solution"], value), elites["measures"])
 
     def inject(self, count: int) -> Emitted:
         """Return the actor (n, P), told measures that are drawn uniformly (our choice)."""

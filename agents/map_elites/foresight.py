@@ -22,8 +22,7 @@ class EnsembleForesight:
         (observed,) = spaces.observations["state"]
         self.updates = 0
         self.model = Ensemble(observed, spaces.action_dim, len(spaces.measures), config).to(device)
-        self.parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.AdamW(self.parameters, config.lr, weight_decay=config.weight_decay, fused=True)
+        self.parameters, self.optimizer = list(self.model.parameters()), self.model.optimizer()
         self.starts = Starts(observed, len(spaces.measures), device)
 
     def see(self, timestep: TensorDict, carry: TensorDict) -> None:

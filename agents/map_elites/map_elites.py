@@ -19,6 +19,7 @@ from agents.archive import files, history
 from agents.archive.config import ArchiveConfig
 from agents.archive.history import History
 from agents.evaluation import Environments
+from agents.generators import go_on
 from agents.map_elites import outcomes
 from agents.map_elites.emitters import Emitted, Emitters, Emitting
 from agents.map_elites.reevaluation import Reevaluation, figures, reported
@@ -187,7 +188,7 @@ class MapElites:
         for learner, state in zip(self.learners, state_dict["learners"], strict=True):
             learner.load_state_dict(state)
         self.episodes = state_dict["episodes"]
-        self.genetic.generator.set_state(state_dict["generator"])
+        go_on(self.genetic.generator, state_dict["generator"])
         self._figures = None
 
 

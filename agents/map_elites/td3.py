@@ -81,6 +81,7 @@ class TD3:
         loss = (error.square() * weight).sum()
         descend(self.critic_optimizer, loss, [self.critics])
         metrics = {"loss/critic": loss.detach(), "td3/target": (target * weight).sum()}
+        metrics["td3/valid"] = batch.valid.float().mean()
         self.updates += 1
         if self.updates % c.delay == 0:
             action = self.actor_net(self.actor, batch.inputs.unsqueeze(0))[0]  # (B, A)

@@ -69,7 +69,7 @@ class SkillModel(nn.Module):
         self.ensemble.standardize(*seen)
         parameters = list(self.ensemble.parameters())
         config = self.ensemble.config
-        optimizer = torch.optim.Adam(parameters, config.lr, weight_decay=config.weight_decay)
+        optimizer = self.ensemble.optimizer()
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for _ in range(steps):
             drawn = torch.randint(len(seen.state), (config.members, config.batch), device=order.device)

@@ -31,6 +31,7 @@ class SkillNets(nn.Module):
         initialize(self)
         with torch.no_grad():
             last.weight.mul_(0.01)  # actions that do not yet depend on the skill: our choice
+            self.critics.weights[-1].zero_()  # a reward that never comes has no advantages then, and no noise of them
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         feat = self.trunk(inputs)  # (K, F)
