@@ -19,7 +19,7 @@ from torch import Tensor
 import envs as environments
 from agents.agent import Assessable, Examinable, Policy, policies_of
 from agents.command_line import read_command
-from agents.config import Config
+from agents.config import Config, check_seed
 from agents.evaluation import RandomPolicy, evaluate, play_held
 from agents.examination import Examined, check_examinable, diagnose, examined
 from agents.replay import ReplayBuffer
@@ -71,9 +71,9 @@ class Command:
 
 def check(command: Command) -> None:
     """Raise ValueError for what makes no sense."""
-    for name, value, least in (("episodes", command.episodes, 1), ("seed", command.seed, 0)):
-        if value < least:
-            raise ValueError(f"--{name} must be at least {least}, not {value}")
+    if command.episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, not {command.episodes}")
+    check_seed(command.seed)
     if command.suite:
         check_choice("suite", command.suite, tuple(suites.SUITES))
     if command.suite and (command.distraction or command.film or command.diagnostics):
@@ -91,15 +91,16 @@ def check(command: Command) -> None:
 def evaluate_run(command: Command) -> None:
     """Evaluate every condition, print the table as it grows, and write it and pictures."""
     config = replace(load_config(command.run), device=command.device)
+    results.check_writable(command.run)
     distractions = tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
     places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
     print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {', '.join(places)}\n\n{HEADER}")
-    conditions = []
+    conditions = list[dict[str, Any]]()
     for distraction in distractions:
         for condition in evaluate_condition(command, config, distraction):
             print(condition_row(condition), flush=True)
             conditions.append(condition)
-    path = results.keep(command.run, conditions)
+            path = results.keep(command.run, conditions)
     for condition in conditions:
         for name, value in condition["metrics"].items():
             print(f"{condition['distraction']:<22}{condition['policy']:<12}{name} {value:.3f}")
@@ -144,7 +145,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
             "film": film(command, config, policy, name) if command.film and name != "random" else None,
             "page": PAGE.format(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
-            "metrics": looked | assess(command, config, policy),
+            "metrics": looked | (assess(command, config, policy) if isinstance(policy, Assessable) else {}),
         }
     envs.close()
 
@@ -192,10 +193,8 @@ def examine(command: Command, config: Config[Any], policy: Examined, envs: Batch
         return {name: value.item() for name, value in policy.examine(replay).items()}
 
 
-def assess(command: Command, config: Config[Any], policy: Policy) -> dict[str, float]:
+def assess(command: Command, config: Config[Any], policy: Assessable) -> dict[str, float]:
     """Let an agent that found more than one policy play all of it, in fresh episodes."""
-    if not isinstance(policy, Assessable):
-        return {}
     envs = make_envs(config, num_envs=command.episodes, seed=command.seed, video_split="held_out")
     found = {name: value.item() for name, value in policy.assess(envs).items()}
     envs.close()
@@ -256,7 +255,9 @@ def play(episodes: int, progress: Progress, job: suite.Job) -> Tensor:
     envs = make_envs(job.config, num_envs=episodes, seed=own, video_split=videos, pixels=policy == "agent")
     envs.seed(seed)  # the same starts in front of all videos
     random = RandomPolicy(envs.action_dim, envs.device, seed)
-    player: Policy = random if policy == "random" else load_agent(job.run, job.config, envs)[0]
+    player, step = (random, None) if policy == "random" else load_agent(job.run, job.config, envs)
+    if step != job.described["step"]:
+        raise ValueError(f"the run {job.run} has trained on to step {step:,}: play the suite when it has stopped")
     share = 1 / (envs.episode_length + 1)  # of a job, in each step
     returns = evaluate(player, envs, episodes, watch=lambda row: progress.advance(job.label, share))
     envs.close()
@@ -289,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("\ninterrupted; what a suite has played is kept, and the same command goes on", file=sys.stderr)
+        print("\ninterrupted; what was played is kept, and a suite goes on from there", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -201,6 +201,8 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
         save_config(run, config)
         begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
         print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
+        if config.prefill >= config.steps:
+            print(f"no update before step {config.prefill:,}: this run acts at random; see --prefill and --steps")
         trainer.logger.start(trainer.step)
         try:
             trainer.train(stopped=lambda: bool(caught))
@@ -243,6 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise ValueError("name at least one run folder")
         if len(command.runs) > 1 and command.out is None:
             raise ValueError("several runs need a file to write: --out curves.png")
+        if command.out is not None and (command.out.suffix != ".png" or command.out.is_dir()):
+            raise ValueError(f"--out writes a PNG: name it {command.out.with_suffix('.png')}, not {command.out}")
         check(command)
         runs = [curves.load_run(folder, load_config(folder)) for folder in command.runs]
         path = command.out or command.runs[0] / "curves.png"
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")

@@ -2,7 +2,8 @@
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -12,10 +13,10 @@ A = TypeVar("A")
 T = TypeVar("T")
 ONE_AT_LEAST = (
     *("size", "action-repeat", "num-envs", "steps", "replay-size", "eval-episodes", "log-every"),
-    *("batch", "length", "horizon", "starts", "hidden"),
+    *("batch", "length", "horizon", "starts", "hidden", "deter", "stoch", "classes", "embed", "critic", "net-arch"),
 )
 LEAST = dict.fromkeys(ONE_AT_LEAST, 1) | {"inverse-bins": 2, "inverse-window": 2}  # of other whole numbers it is 0
-ABOVE_ZERO = ("dual-init", "reward-std")
+ABOVE_ZERO = ("dual-init", "reward-std", "std")
 SHARES = ("discount", "gamma", "lambda_")
 
 
@@ -87,15 +88,18 @@ def validate(config: Config[Any]) -> None:
     """Raise ValueError, with the option's name, for a size that makes no sense."""
     for name, value in flatten(config).items():
         last = name.split(".")[-1]
-        least = LEAST.get(last, 0)
-        if isinstance(value, int) and value < least:
+        least, numbers = LEAST.get(last, 0), [x for x in leaves(value) if isinstance(x, int | float)]
+        if any(isinstance(x, int) and x < least for x in numbers):
             raise ValueError(f"--{name} must be at least {least}, not {value}")
-        if last in ABOVE_ZERO and min(value if isinstance(value, tuple) else (value,)) <= 0:
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"--{name} must be finite, not {value}")
+        if last in ABOVE_ZERO and min(numbers) <= 0:
             raise ValueError(f"--{name} must be above 0, not {value}")
         if last in SHARES and not 0 <= value <= 1:
             raise ValueError(f"--{name} must lie from 0 to 1, not {value}")
         if last.endswith(("lr", "learning-rate")) and value < 0:
             raise ValueError(f"--{name} must be at least 0, not {value}")
+    check_seed(config.seed)
     if config.train_ratio < 0:
         raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
     if config.diagnostics and config.eval_episodes < 2:
@@ -105,6 +109,12 @@ def validate(config: Config[Any]) -> None:
         raise ValueError(f"--prefill {config.prefill} is more than the {held} steps that --replay-size holds")
 
 
+def check_seed(seed: int) -> None:
+    """Raise ValueError for a seed that torch's generators do not know."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"--seed must lie from 0 to {2**63 - 1}, not {seed}")
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Name every option of nested dataclasses as the command line does: `num-envs`, `agent.horizon`."""
     options: dict[str, Any] = {}
@@ -112,6 +122,14 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         name, value = prefix + option(field.name), getattr(config, field.name)
         options |= flatten(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
     return options
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield what nested tuples hold."""
+    for part in value if isinstance(value, tuple) else ():
+        yield from leaves(part)
+    if not isinstance(value, tuple):
+        yield value
 
 
 def option(field: str) -> str:

@@ -129,7 +129,7 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
     """Choose measures by name, in the order asked for; all, if asked for with True."""
     names = tuple(measures) if isinstance(asked, bool) else (asked,) if isinstance(asked, str) else tuple(asked)
     for name in names:
-        check_choice(f"measure of {task}", name, tuple(measures))
+        check_choice(f"measure of {task} (option measures)", name, tuple(measures))
     return {name: measures[name] for name in names}
 
 

@@ -1,6 +1,7 @@
 """Options: names, JSON and back, what is refused."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -50,6 +51,9 @@ def test_an_older_file_takes_new_defaults_and_an_unknown_option_is_named() -> No
         ({"num_envs": -3}, "--num-envs must be at least 1, not -3"),
         ({"steps": 0}, "--steps must be at least 1, not 0"),
         ({"seed": -1}, "--seed must be at least 0, not -1"),
+        ({"seed": 2**63}, f"--seed must lie from 0 to {2**63 - 1}, not {2**63}"),
+        ({"train_ratio": math.inf}, "--train-ratio must be finite, not inf"),
+        ({"train_ratio": math.nan}, "--train-ratio must be finite, not nan"),
         ({"agent": AgentConfig(horizon=-1)}, "--agent.horizon must be at least 1, not -1"),
         ({"train_ratio": -0.1}, "--train-ratio must be at least 0, not -0.1"),
         (

@@ -218,7 +218,7 @@ def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFi
             "--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about",
         ),
         (["--library", "--film"], "--library goes without --distraction, --film, --diagnostics and --suite"),
-        (["--seed", "-1"], "--seed must be at least 0, not -1"),
+        (["--seed", "-1"], f"--seed must lie from 0 to {2**63 - 1}, not -1"),
     ],
 )
 def test_wrong_options_are_one_line(words: list[str], line: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,6 +135,15 @@ def test_what_was_played_is_not_played_again(
     assert suite(again / "one", "--again", episodes=2).count(" left\n") == 4
 
 
+def test_a_run_that_trains_on_is_not_played(
+    folder: Path, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(folder / "one", tmp_path / "one")
+    monkeypatch.setattr(evaluate, "load_agent", lambda *given: (train.load_agent(*given)[0], 123456))
+    said = refused(evaluate.main, [run, "--suite", "distracting", "--again", "--episodes", 1], capsys)
+    assert said == f"the run {run} has trained on to step 123,456: play the suite when it has stopped"
+
+
 def test_a_plain_evaluation_leaves_the_suites_results(folder: Path, output: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(folder / "one", run)

@@ -1,6 +1,7 @@
 """What runs add up to, by hand, and the file in which their evaluations are kept."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,13 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text('[{"a": 1},\n{"b"')
     with pytest.raises(ValueError, match=r"evaluation.json is damaged at line 2: Expecting ':'"):
         results.read(tmp_path)
+    (tmp_path / "evaluation.json").write_text('{"a": 1}')
+    with pytest.raises(ValueError, match=r"evaluation.json is damaged: it holds no list of conditions"):
+        results.check_writable(tmp_path)
+
+
+def test_who_cannot_write_is_told_before_anything_is_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results.check_writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for anybody but root
+    with pytest.raises(OSError, match=f"cannot write to run folder {tmp_path}: permission denied"):
+        results.check_writable(tmp_path)

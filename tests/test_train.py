@@ -14,6 +14,7 @@ from tiny import arguments, checkpoint_of, differing, metrics, refused
 import train
 from agents.infopower import InfoPower
 from agents.replay import ReplayBuffer
+from agents.runs.folder import load_config
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,8 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
         (["--num-envs", -3], "--num-envs must be at least 1, not -3"),
         (["--agent.batch", -3], "--agent.batch must be at least 1, not -3"),
         (["--agent.horizon", 0], "--agent.horizon must be at least 1, not 0"),
+        (["--agent.model.stoch", 0], "--agent.model.stoch must be at least 1, not 0"),
+        (["--agent.model.convolutions", 8, 4, -2], "--agent.model.convolutions must be at least 0, not ((8, 4, -2),)"),
         (["--agent.model.inverse-bins", 1], "--agent.model.inverse-bins must be at least 2, not 1"),
         (["--agent.model.inverse-window", 1], "--agent.model.inverse-window must be at least 2, not 1"),
         (["--agent.model.dual-init", 0], "--agent.model.dual-init must be above 0, not 0.0"),
@@ -247,3 +250,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_to_look_at(
 def test_configuration_is_plain_json(finished: Path) -> None:
     values = json.loads((finished / "config.json").read_text())
     assert values["name"] == "infopower-small" and values["agent"]["model"]["deter"] == 11
+
+
+@pytest.mark.parametrize("text", ['{"model_type": "llama"}', "[1]", '{"name": "infopower-sma', '{"name": "no"}'])
+def test_what_is_no_configuration_of_a_run_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=f"{tmp_path}/config.json is not the configuration of a run of this version"):
+        load_config(tmp_path)
+
+
+def test_a_run_that_ends_before_it_learns_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train.main(arguments(tmp_path / "run", "--prefill", 12, "--eval-episodes", 1, steps=12))
+    assert "no update before step 12: this run acts at random" in capsys.readouterr().out

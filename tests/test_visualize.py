@@ -123,7 +123,7 @@ def test_of_runs_of_several_agents_each_has_a_panel_of_what_it_is_there_for() ->
         "slim\nbins that skills enter",
     ]
     found = [{line.get_label(): line.get_xydata().tolist() for line in axis.lines} for axis in figure.axes]
-    mean, other = "together-small (2 seeds)", "together-small, envs.infopower 0, envs.map-elites 0"
+    mean, other = "together-small (2 seeds)", "together-small, envs.infopower 0, envs.map-elites 0 (1 seed)"
     assert [lines[mean] for lines in found] == [[[5, 2], [11, 4]], [[5, 200], [11, 400]], [[5, 20], [11, 40]]]
     assert [lines.get(other) for lines in found] == [None, None, [[5, 17]]]
     assert ["random policy" in lines for lines in found] == [True, False, False]
@@ -147,7 +147,10 @@ def test_a_line_that_is_being_written_is_left_out(run: Path, tmp_path: Path) -> 
 
 
 def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    damaged, empty, torn = (variant(run, tmp_path / name, (1.0, 2.0)) for name in ("damaged", "empty", "torn"))
+    damaged, empty, torn, odd = (
+        variant(run, tmp_path / name, (1.0, 2.0)) for name in ("damaged", "empty", "torn", "odd")
+    )
+    (odd / "metrics.jsonl").write_text('{"step": 120}\n5\n')
     (damaged / "metrics.jsonl").write_text('{"step": 120}\n{"step": 24\n')
     (empty / "metrics.jsonl").write_text("")
     (torn / "evaluation.json").write_text('[{"policy": "rand')
@@ -155,8 +158,10 @@ def test_what_cannot_be_drawn_is_one_line(run: Path, tmp_path: Path, capsys: pyt
         ([run, empty], "several runs need a file to write: --out curves.png"),
         ([tmp_path / "no"], f"there is no run in {tmp_path}/no: it has no config.json"),
         ([empty], f"the run {empty} has no metrics yet"),
+        ([run, "--out", tmp_path / "c.pdf"], f"--out writes a PNG: name it {tmp_path}/c.png, not {tmp_path}/c.pdf"),
         ([run, "--seconds", 2], "--seconds is for the page of an archive: name one run that has filled one"),
         ([damaged], f"{damaged}/metrics.jsonl is damaged at line 2"),
+        ([odd], f"{odd}/metrics.jsonl is damaged at line 2"),
         ([torn], f"{torn}/evaluation.json is damaged at line 1"),
     ]
     for words, line in cases:

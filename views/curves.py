@@ -99,9 +99,9 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
         if not line.endswith("\n"):
             break  # a line that the run is writing now
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is damaged at line {number}: {error.msg}") from error
+            rows.append({name: float(value) for name, value in json.loads(line).items()})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged at line {number}: {error}") from error
     if not rows:
         raise ValueError(f"the run {folder} has no metrics yet")
     return rows
@@ -188,7 +188,7 @@ def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> N
     if not len(common):
         common = np.array([min(x[-1] for x, _ in curves)])
     values = np.stack([np.interp(common, x, y) for x, y in curves])  # (seeds, points)
-    seeds = f" ({len(curves)} seeds)" if len(curves) > 1 else ""
+    seeds = f" ({len(curves)} seed{'s' * (len(curves) > 1)})"
     axis.plot(common, values.mean(0), color=color, linewidth=2, label=runs[0].label + seeds)
     axis.fill_between(common, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
 
@@ -248,5 +248,5 @@ def summary(runs: Sequence[Run]) -> str:
             returns = run.curve(f"{agent}{EVALUATED}")[1]
             mean = f"{returns[-1]:.1f}" if len(returns) else "-"
             name = f"{run.config.name} {run.config.task} {run.config.distraction} {run.config.seed} {agent.strip('/')}"
-            lines.append(f"{name:<44}{last['step']:>10,}{last['speed/minutes']:>9.1f}{mean:>17}")
+            lines.append(f"{name:<44}{last['step']:>10,.0f}{last.get('speed/minutes', math.nan):>9.1f}{mean:>17}")
     return "\n".join(lines)

@@ -78,9 +78,12 @@ def draw_leak(axis: Axes, conditions: Sequence[Mapping[str, float]], labels: Seq
             what = {"seen": "its codes", "shuffled": "codes of other episodes"}[name]
             bar = axis.bar(place + 0.4 * side - 0.2, value, 0.36, color=colour, label=what * (not place))
             axis.bar_label(bar, fmt="%.2f", fontsize="small", padding=1)
+        if "inverse/seen" not in numbers:
+            axis.text(place, 0, "no inverse model", ha="center", va="bottom", fontsize="small")
     axis.set_xticks(range(len(labels)), list(labels))
+    axis.set_xlim(-0.6, len(labels) - 0.4)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(title="what the inverse model reads", ylabel="nats over uniform, an action dimension")
+    axis.set(title="what the inverse model knows of the action", ylabel="nats over uniform, an action dimension")
     axis.margins(y=0.3)
     axis.legend(fontsize="small", loc="upper right")
 

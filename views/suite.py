@@ -1,6 +1,7 @@
 """One page of figures and one of Markdown: what runs returned under the conditions of a suite."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,13 @@ def draw(found: Mapping[str, Any]) -> Figure:
     families = list(dict.fromkeys(each["family"] for each in found["profiles"]))
     trained = list(dict.fromkeys(run["agent"] for run in found["runs"] if run["step"] is not None))
     colours = {agent: f"C{number}" for number, agent in enumerate(trained)}
+    runs = Counter(run["agent"] for run in found["runs"])
     figure = plt.figure(figsize=(15, 11), layout="constrained")
     top, middle, bottom = figure.subfigures(3, 1, squeeze=False, height_ratios=(4, 3.2, 2.8))[:, 0]
     axis = top.subplots()
     draw_intervals(axis, rows, "iqm", colours)
+    for agent in trained:
+        axis.plot([], [], "o", color=colours[agent], label=f"{agent} ({runs[agent]} run{'s' * (runs[agent] > 1)})")
     for row in rows:
         if row["agent"] not in colours:
             axis.axhline(row["iqm"], color="grey", linestyle=":", label=row["agent"])
@@ -92,7 +96,7 @@ def draw_intervals(axis: Axes, rows: Sequence[Row], name: str, colours: Mapping[
         values = np.array([row[name] for row in own])
         spans = np.array([row[f"{name}_ci95"] for row in own]).reshape(-1, 2)
         axis.vlines(places, spans[:, 0], spans[:, 1], color=colour, linewidth=5, alpha=0.35)
-        axis.plot(places, values, "o", color=colour, markersize=5, label=agent)
+        axis.plot(places, values, "o", color=colour, markersize=5)
     for border in range(1, len(conditions)):
         axis.axvline(border - 0.5, color="lightgrey", linewidth=0.8)
     axis.set_xticks(range(len(conditions)), conditions)

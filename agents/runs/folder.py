@@ -12,6 +12,7 @@ from typing import Any
 
 from agents.config import Config, rebuild
 from agents.registry import preset
+from agents.runs.tensor_folder import DAMAGE, one_line
 
 
 @contextmanager
@@ -65,9 +66,12 @@ def nothing_learnt(run: Path) -> bool:
 
 
 def load_config(run: Path) -> Config[Any]:
-    """Rebuild the configuration of a run folder."""
+    """Rebuild the configuration of a run folder; raise FileNotFoundError or ValueError, naming it, for what is none."""
     path = run / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
-    values = json.loads(path.read_text())
-    return rebuild(preset(values["name"]), values)
+    try:
+        values = json.loads(path.read_text())
+        return rebuild(preset(values["name"]), values)
+    except DAMAGE as error:
+        raise ValueError(f"{path} is not the configuration of a run of this version: {one_line(error)}") from error

@@ -4,6 +4,7 @@ Conditions that belong to a suite say which, as `suite` and `condition`; others 
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,12 @@ def read(run: Path) -> list[Result]:
     if not path.exists():
         return []
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged at line {error.lineno}: {error.msg}") from error
+    if not isinstance(found, list):
+        raise ValueError(f"{path} is damaged: it holds no list of conditions")
+    return found
 
 
 def keep(run: Path, results: Sequence[Result]) -> Path:
@@ -46,6 +50,13 @@ def keep_of_suite(run: Path, result: Result) -> Path:
     """Put a condition of a suite in the place of an earlier one; all others stay. Return the file."""
     others = [old for old in read(run) if any(old.get(name) != result[name] for name in IDENTITY)]
     return write(run, [*others, result])
+
+
+def check_writable(run: Path) -> None:
+    """Raise what would keep a result from being kept, before anything is played."""
+    read(run)
+    if not os.access(run, os.W_OK):
+        raise OSError(f"cannot write to run folder {run}: permission denied")
 
 
 def write(run: Path, results: Sequence[Result]) -> Path:

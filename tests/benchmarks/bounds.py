@@ -173,7 +173,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             column[3].plot(places, [row.probe for row in by_pairs], style, label=name, markersize=5)
         for axis in column[2:]:
             axis.axhline(untrained, color="grey", linestyle="-.", label=UNTRAINED)
-        column[0].set(title=f"d = {d}", ylim=(-0.5, min(information(d), math.log(batches[-1])) + 1.5))
+        column[0].set_title(f"d = {d}, I = {information(d):.1f} nats")
+        column[0].set_ylim(-0.5, min(information(d), math.log(batches[-1])) + 1.5)
         for axis in column[:3]:
             axis.set_xscale("log", base=2)
             axis.set_xticks(batches, map(str, batches))
