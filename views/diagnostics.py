@@ -79,7 +79,8 @@ def draw_leak(axis: Axes, conditions: Sequence[Mapping[str, float]], labels: Seq
             bar = axis.bar(place + 0.4 * side - 0.2, value, 0.36, color=colour, label=what * (not place))
             axis.bar_label(bar, fmt="%.2f", fontsize="small", padding=1)
         if "inverse/seen" not in numbers:
-            axis.text(place, 0, "no inverse model", ha="center", va="bottom", fontsize="small")
+            across = axis.get_xaxis_transform()
+            axis.text(place, 0.5, "no inverse\nmodel", transform=across, ha="center", fontsize="small", in_layout=False)
     axis.set_xticks(range(len(labels)), list(labels))
     axis.set_xlim(-0.6, len(labels) - 0.4)
     axis.axhline(0, color="black", linewidth=0.8)
