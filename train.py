@@ -202,7 +202,7 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
         begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
         print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
         if config.prefill >= config.steps:
-            print(f"no update before step {config.prefill:,}: this run acts at random; see --prefill and --steps")
+            print(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
         trainer.logger.start(trainer.step)
         try:
             trainer.train(stopped=lambda: bool(caught))

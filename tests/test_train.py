@@ -261,4 +261,4 @@ def test_what_is_no_configuration_of_a_run_is_named(text: str, tmp_path: Path) -
 
 def test_a_run_that_ends_before_it_learns_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(arguments(tmp_path / "run", "--prefill", 12, "--eval-episodes", 1, steps=12))
-    assert "no update before step 12: this run acts at random" in capsys.readouterr().out
+    assert "no update before step 12, when this run has ended" in capsys.readouterr().out

@@ -80,8 +80,11 @@ class TD3:
         error = self.critic(self.critics, batch.inputs, batch.action) - target  # (2, B)
         loss = (error.square() * weight).sum()
         descend(self.critic_optimizer, loss, [self.critics])
-        metrics = {"loss/critic": loss.detach(), "td3/target": (target * weight).sum()}
-        metrics["td3/valid"] = batch.valid.float().mean()
+        metrics = {
+            "loss/critic": loss.detach(),
+            "td3/target": (target * weight).sum(),
+            "td3/valid": batch.valid.float().mean(),
+        }
         self.updates += 1
         if self.updates % c.delay == 0:
             action = self.actor_net(self.actor, batch.inputs.unsqueeze(0))[0]  # (B, A)
