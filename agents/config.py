@@ -89,12 +89,13 @@ def validate(config: Config[Any]) -> None:
     for name, value in flatten(config).items():
         last = name.split(".")[-1]
         least, numbers = LEAST.get(last, 0), [x for x in leaves(value) if isinstance(x, int | float)]
+        told = " ".join(map(str, leaves(value)))
         if any(isinstance(x, int) and x < least for x in numbers):
-            raise ValueError(f"--{name} must be at least {least}, not {value}")
+            raise ValueError(f"--{name} must be at least {least}, not {told}")
         if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"--{name} must be finite, not {value}")
+            raise ValueError(f"--{name} must be finite, not {told}")
         if last in ABOVE_ZERO and min(numbers) <= 0:
-            raise ValueError(f"--{name} must be above 0, not {value}")
+            raise ValueError(f"--{name} must be above 0, not {told}")
         if last in SHARES and not 0 <= value <= 1:
             raise ValueError(f"--{name} must lie from 0 to 1, not {value}")
         if last.endswith(("lr", "learning-rate")) and value < 0:

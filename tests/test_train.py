@@ -117,7 +117,7 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
         (["--agent.batch", -3], "--agent.batch must be at least 1, not -3"),
         (["--agent.horizon", 0], "--agent.horizon must be at least 1, not 0"),
         (["--agent.model.stoch", 0], "--agent.model.stoch must be at least 1, not 0"),
-        (["--agent.model.convolutions", 8, 4, -2], "--agent.model.convolutions must be at least 0, not ((8, 4, -2),)"),
+        (["--agent.model.convolutions", 8, 4, -2], "--agent.model.convolutions must be at least 0, not 8 4 -2"),
         (["--agent.model.inverse-bins", 1], "--agent.model.inverse-bins must be at least 2, not 1"),
         (["--agent.model.inverse-window", 1], "--agent.model.inverse-window must be at least 2, not 1"),
         (["--agent.model.dual-init", 0], "--agent.model.dual-init must be above 0, not 0.0"),
