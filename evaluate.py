@@ -18,7 +18,7 @@ from torch import Tensor
 
 import envs as environments
 from agents.agent import Assessable, Examinable, Policy, policies_of
-from agents.command_line import read_command
+from agents.command_line import answered, read_command
 from agents.config import Config, check_seed
 from agents.evaluation import RandomPolicy, evaluate, play_held
 from agents.examination import Examined, check_examinable, diagnose, examined
@@ -282,16 +282,10 @@ def write_library(command: Command) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    try:
+    with answered("interrupted; what was played is kept, and a suite goes on from there"):
         command = read_command(Command, "evaluate.py", arguments)
         check(command)
         (write_library if command.library else evaluate_suite if command.suite else evaluate_run)(command)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was played is kept, and a suite goes on from there", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

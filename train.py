@@ -15,7 +15,7 @@ from torch import Tensor
 import envs as environments
 from agents.acceleration import keep_memory
 from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
-from agents.command_line import default_run, parse, refuse_changes, resumable
+from agents.command_line import answered, default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
 from agents.evaluation import evaluate
 from agents.examination import check_examinable, examined
@@ -232,22 +232,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)  # dm_control has set it up before
     for ours in ("agents", "envs"):
         logging.getLogger(ours).setLevel(logging.INFO)
-    try:
+    with answered():
         command = parse(arguments, AGENTS)
         run = Path(command.run or default_run(command.config))
         if command.resume:
             command = parse(arguments, AGENTS | {command.config.name: resumable(run, command.config.name)})
             refuse_changes(load_config(run), command.config, run)
         train(command.config, run, command.resume)
-    except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Look at runs: python visualize.py RUN [RUN ...]; learning curves as PNG, and what its agent has for a run."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import tyro
 
 import envs as environments
 from agents.agent import policies_of
-from agents.command_line import read_command
+from agents.command_line import answered, read_command
 from agents.map_elites.solutions import Players
 from agents.runs import checkpoint
 from agents.runs.folder import load_config
@@ -40,7 +39,7 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    try:
+    with answered():
         command = read_command(Command, "visualize.py", arguments)
         if not command.runs:
             raise ValueError("name at least one run folder")
@@ -54,12 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
         page = write_page(command) if len(runs) == 1 and archives_of(command.runs[0]) else None
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        raise SystemExit(130) from None
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")

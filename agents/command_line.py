@@ -3,8 +3,9 @@
 import io
 import itertools
 import re
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union
@@ -31,6 +32,22 @@ class Command(Generic[A]):
     """Run folder. Default: runs/AGENT-TASK-DISTRACTION-SEED."""
     resume: bool = False
     """Go on from the run's newest checkpoint, with the options that it was started with."""
+
+
+@contextmanager
+def answered(interrupted: str = "interrupted") -> Iterator[None]:
+    """End the process as every command ends: in one line on stderr, and a code that says why.
+
+    1: a loss is not finite. 2: what was asked for makes no sense, or a file cannot be read or written. 130: Ctrl-C.
+    """
+    try:
+        yield
+    except (FloatingPointError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from None
+    except KeyboardInterrupt:
+        print(f"\n{interrupted}", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def read_command(kind: type[C], prog: str, arguments: Sequence[str] | None = None, **options: Any) -> C:

@@ -127,9 +127,10 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def leaves(value: Any) -> Iterator[Any]:
     """Yield what nested tuples hold."""
-    for part in value if isinstance(value, tuple) else ():
-        yield from leaves(part)
-    if not isinstance(value, tuple):
+    if isinstance(value, tuple):
+        for part in value:
+            yield from leaves(part)
+    else:
         yield value
 
 

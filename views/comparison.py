@@ -4,7 +4,6 @@ Reads what `evaluate.py RUN --diagnostics` wrote; draws what inverse models read
 run, and prints the same as a Markdown table.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import tyro
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from agents.command_line import read_command
+from agents.command_line import answered, read_command
 from agents.runs import results
 from views.curves import save
 from views.diagnostics import CODES, COLOURS, TARGETS, draw_leak
@@ -87,15 +86,12 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    try:
+    with answered():
         command = read_command(Command, "python -m views.comparison", arguments)
         if not command.runs:
             raise ValueError("name at least one run folder")
         found = {name: read(run, command.distraction) for name, run in named(command.runs).items()}
         save(draw(found), command.out)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     print(table(found))
 
 
