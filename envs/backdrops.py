@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from envs.generators import go_on
 from envs.scene import Backdrop, Scene
 from envs.videos import Bank
 
@@ -71,7 +72,7 @@ class Clips:
             raise ValueError("the videos have changed since this state was saved: their number or lengths differ")
         for name in ("clip", "phase", "age"):
             setattr(self, name, state[name].to(device, copy=True))
-        self._generator.set_state(state["generator"].cpu())
+        go_on(self._generator, state["generator"])
 
     def _draw(self) -> tuple[Tensor, Tensor]:
         device = self.bank.frames.device
@@ -114,7 +115,7 @@ class Noise:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where `state` was taken."""
-        self._generator.set_state(state["generator"].cpu())
+        go_on(self._generator, state["generator"])
         self._redraw()
 
     def _redraw(self) -> None:

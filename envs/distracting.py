@@ -11,6 +11,7 @@ import mujoco
 import torch
 from torch import Tensor
 
+from envs.generators import go_on
 from envs.scene import Scene
 
 SCALES = {"easy": 0.1, "medium": 0.2, "hard": 0.3}
@@ -114,7 +115,7 @@ class Camera:
         """Go on exactly where `state` was taken."""
         for name in self._state:
             setattr(self, name, state[name].to(self._device, copy=True))
-        self._generator.set_state(state["generator"].cpu())
+        go_on(self._generator, state["generator"])
 
     def _merge(self, rows: Tensor, new: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> None:
         """Take over what is new in rows (N,) bool and what is old elsewhere."""
@@ -201,7 +202,7 @@ class Colours:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly where `state` was taken."""
         self._colours = state["colours"].to(self._low.device, copy=True)
-        self._generator.set_state(state["generator"].cpu())
+        go_on(self._generator, state["generator"])
 
 
 def spherical(point: Tensor) -> Tensor:

@@ -94,9 +94,10 @@ class MapElites:
         if explore:
             for learner in self.learners:
                 learner.see(timestep, carry)
-            if timestep["is_last"].any():
+            end, begin = torch.stack([timestep["is_last"].any(), timestep["is_first"].any()]).tolist()
+            if end:
                 self._judge(timestep, carry)
-            if timestep["is_first"].any():
+            if begin:
                 self._begin(timestep["is_first"].nonzero().squeeze(1), carry)
             solutions = carry["solution"]  # (N, P)
         else:
