@@ -225,6 +225,8 @@ def evaluate_suite(command: Command) -> None:
             jobs, todo = jobs + own, todo + new
     if not jobs:
         raise ValueError("; ".join(left_out))
+    for folder in (command.run, *dict.fromkeys(job.run for job in todo)):
+        results.check_writable(folder)
     print("".join(f"left out: {why}\n" for why in left_out), end="", file=sys.stderr)
     print(f"{len(jobs)} evaluations of {command.episodes} episodes, {len(jobs) - len(todo)} of them from before")
     progress = Progress(len(todo))

@@ -1,6 +1,5 @@
 """A device that is not there: it computes on the processor, and refuses what an accelerator refuses.
 
-Its tensors say that they are on `meta`, where torch keeps no numbers; here they have some. An operation that mixes them
 Its tensors say that they are on `meta`, where torch keeps no numbers; here they have some. An operation that mixes
 them with the processor's fails, as it would on CUDA, and whatever makes the host wait for a device is noted: a number
 that is read, the places of a mask, a copy. What is computed is what the processor computes.

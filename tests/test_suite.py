@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,16 @@ def test_a_run_that_trains_on_is_not_played(
     monkeypatch.setattr(evaluate, "load_agent", lambda *given: (train.load_agent(*given)[0], 123456))
     said = refused(evaluate.main, [run, "--suite", "distracting", "--again", "--episodes", 1], capsys)
     assert said == f"the run {run} has trained on to step 123,456: play the suite when it has stopped"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_played(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "runs")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "one")  # as for anybody but root
+    monkeypatch.setattr(evaluate, "play", None)
+    line = [tmp_path / "runs", "--suite", "distracting", "--episodes", 2, "--again"]
+    assert refused(evaluate.main, line, capsys).startswith(f"cannot write to run folder {tmp_path}/runs/one")
 
 
 def test_a_plain_evaluation_leaves_the_suites_results(folder: Path, output: str, tmp_path: Path) -> None:
