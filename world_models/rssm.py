@@ -9,7 +9,7 @@ from a learned state that depends on nothing before. The recurrence is float32 u
 multiplies in TF32 where torch lets it, as it does by default.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -133,9 +133,13 @@ class RecurrentPosterior(nn.Module):
         deter = embed.new_zeros(len(embed), core.deter)  # (B, D)
         stoch = embed.new_zeros(len(embed), core.stoch)  # (B, S)
         deters, stochs, posts = [], [], []
+        # what the first layer reads of pictures is one product for all steps, and its gradient as well
+        first, rest = cast(nn.Linear, self.net[0]), self.net[1:]
+        of_deter, of_embed = first.weight.split([core.deter, embed.shape[-1]], 1)
+        seen = F.linear(embed, of_embed, first.bias)  # (B, T, E)
         for t in range(embed.shape[1]):
             deter = core.step(deter, stoch, action[:, t], reset[:, t])
-            post = self(embed[:, t], embed[:, t], deter)
+            post = self.latent(rest(seen[:, t] + F.linear(deter, of_deter)))
             stoch = post.sample()
             deters.append(deter)
             stochs.append(stoch)
