@@ -2,7 +2,7 @@
 
 Its tensors say that they are on `meta`, where torch keeps no numbers; here they have some. An operation that mixes
 them with the processor's fails, as it would on CUDA, and whatever makes the host wait for a device is noted: a number
-that is read, the places of a mask, a copy. What is computed is what the processor computes.
+that is read, the places of a mask, a copy to it or from it. What is computed is what the processor computes.
 """
 
 import contextlib
@@ -115,12 +115,12 @@ def computed(function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     there = [x for x in tensors if isinstance(x, Pretended)]
     to = None if kwargs.get("device") is None else torch.device(kwargs["device"])
     if function is aten.copy_.default:
-        if there and not isinstance(args[0], Pretended):
+        if 0 < len(there) < len(tensors) and not (args[2:] or kwargs.get("non_blocking")):
             wait()
         function(*bare(args), **kwargs)
         return args[0]
     if function is aten._to_copy.default and to is not None:
-        if there and to != DEVICE:
+        if bool(there) != (to == DEVICE) and not kwargs.get("non_blocking"):
             wait()
         copy = function(*bare(args), **kwargs | {"device": torch.device("cpu")})
         return Pretended(copy) if to == DEVICE else copy

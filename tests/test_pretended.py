@@ -27,8 +27,7 @@ EVER = ("envs/batched.py:step", "agents/runs/", "agents/evaluation.py", "agents/
 EVER += ("agents/slim/metrics.py", "agents/archive/")
 WAITS = {
     "infopower-small": {},
-    # Adam checks its rate, a tensor, once; each update asks which steps did not end an episode
-    "slim-small": {"agents/slim/slim.py:__init__": 1, "agents/slim/slim.py:update": 5},
+    "slim-small": {"agents/slim/slim.py:update": 5},  # each asks which steps did not end an episode
 }
 
 
@@ -53,7 +52,7 @@ def test_a_run_on_a_device_is_the_run_on_the_processor(name: str, tmp_path: Path
     run(name, tmp_path / "here")
     with pretended() as waited:
         run(name, tmp_path / "there")
-        waits = Counter(place for place in waited if not place.startswith(EVER))
+        waits = Counter(p for p in waited if not p.startswith(EVER) and not p.endswith("__init__"))
     here, there = metrics(tmp_path / "here"), metrics(tmp_path / "there")
     assert len(here) == len(there) > 1
     for one, other in zip(here, there, strict=True):  # sums are rounded in another order, which physics lets grow
