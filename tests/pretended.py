@@ -174,8 +174,8 @@ def moved(module: nn.Module, *where: Any, **options: Any) -> nn.Module:
 
 
 @contextlib.contextmanager
-def pretended() -> Iterator[list[str]]:
-    """Let this process train on the device; yield where the host waits for it."""
+def pretended() -> Iterator[None]:
+    """Let this process train on the device; `waited` holds where the host waits for it."""
     import envs
     import train
 
@@ -197,4 +197,4 @@ def pretended() -> Iterator[list[str]]:
             patch.setattr(torch, name, then_moved(getattr(torch, name)))
         patch.setattr("agents.replay.available_memory", lambda _: 2**40)
         patch.setattr(nn.Module, "to", moved)
-        yield waited
+        yield

@@ -2,15 +2,19 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import test_map_elites
 import torch
-from pretended import DEVICE, pretended
-from tiny import arguments, metrics, together
+from pretended import DEVICE, pretended, waited
+from tiny import arguments, leaves, metrics, together
+from torch import Tensor
 
 import train
 from envs.backdrops import Clips, Noise
+from envs.distractions import DISTRACTIONS, make
+from envs.tasks import TASKS
 from envs.videos import Bank
 
 SLIM = "--num-envs 4 --steps 480 --time-limit 15 --train-ratio .0125 --agent.hidden 7 5 --agent.discovery.hidden 7"
@@ -36,7 +40,7 @@ def run(name: str, folder: Path, *more: str) -> None:
 
 
 def test_the_device_refuses_what_a_gpu_refuses() -> None:
-    with pretended() as waited:
+    with pretended():
         row = torch.arange(3.0, device=DEVICE)
         with pytest.raises(RuntimeError, match="two devices"):
             row + torch.ones(3)
@@ -50,7 +54,7 @@ def test_the_device_refuses_what_a_gpu_refuses() -> None:
 @pytest.mark.parametrize("name", LINES)
 def test_a_run_on_a_device_is_the_run_on_the_processor(name: str, tmp_path: Path) -> None:
     run(name, tmp_path / "here")
-    with pretended() as waited:
+    with pretended():
         run(name, tmp_path / "there")
         waits = Counter(p for p in waited if not p.startswith(EVER) and not p.endswith("__init__"))
     here, there = metrics(tmp_path / "here"), metrics(tmp_path / "there")
@@ -84,3 +88,30 @@ def test_what_is_behind_the_agent_goes_on_on_a_device_of_another_kind() -> None:
         clips, on_device = made(torch.device("cpu"))[0], made(DEVICE)[0]
         on_device.load_state_dict(clips.state_dict())
         assert torch.equal(on_device.phase.cpu(), clips.phase)
+
+
+@pytest.mark.parametrize("name", [name for name in DISTRACTIONS if name != "none"])
+def test_a_distraction_moves_on_a_device_as_on_the_processor_and_never_waits(name: str) -> None:
+    model, count = TASKS["walker_walk"]().model, 5
+    actions, firsts = torch.rand(6, count, model.nu), torch.arange(6 * count).view(6, count) % 4 == 0
+    poses = {"cam_xpos": torch.rand(count, model.ncam, 3) + 2, "subtree_com": torch.rand(count, model.nbody, 3)}
+    poses["cam_xmat"] = torch.eye(3).flatten().repeat(count, model.ncam, 1)
+
+    def recorded(clips: int, length: int, seed: int) -> Tensor:
+        return torch.zeros(clips, length, 8, 8, 3, dtype=torch.uint8)
+
+    def played(device: torch.device) -> dict[str, Any]:
+        options = {"size": 8, "change": 3, "seed": 0, "device": device, "model": model, "record": recorded}
+        distraction, there = make(name, count, **options), {key: pose.to(device) for key, pose in poses.items()}
+        assert distraction is not None
+        rows = [(first.to(device), 1, action.to(device), there) for first, action in zip(firsts, actions, strict=True)]
+        waited.clear()
+        for row in rows:
+            distraction.advance(*row)
+        assert not waited
+        return {key: value.cpu() for key, value in leaves(distraction.state_dict()).items() if "generator" not in key}
+
+    here = played(torch.device("cpu"))
+    with pretended():
+        there = played(DEVICE)
+    assert here.keys() == there.keys() and all(torch.equal(here[key], there[key]) for key in here)
