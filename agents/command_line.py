@@ -107,10 +107,12 @@ def resumable(run: Path, name: str) -> Config[Any]:
 
 
 def refuse_changes(saved: Config[Any], asked: Config[Any], run: Path) -> None:
-    """Raise ValueError for options, other than a later end, with which a run cannot go on."""
+    """Raise ValueError for options, other than a later end or another device, with which a run cannot go on."""
     before, now = flatten(saved), flatten(asked)
     changed = [
-        f"--{name} {now[name]} (was {before[name]})" for name in now if now[name] != before[name] and name != "steps"
+        f"--{name} {now[name]} (was {before[name]})"
+        for name in now
+        if now[name] != before[name] and name not in ("steps", "device")
     ]
     if changed:
         raise ValueError(f"the run in {run} cannot go on with other options: {', '.join(changed)}")

@@ -140,14 +140,22 @@ def option(field: str) -> str:
 
 
 def rebuild(default: T, values: dict[str, Any]) -> T:
-    """Replace a configuration's options by those read from JSON; raise ValueError for an option that it lacks."""
+    """Replace a configuration's options by those read from JSON; raise ValueError for unknown ones and other kinds."""
     changes = {}
     for name, value in values.items():
         if not hasattr(default, name):
             raise ValueError(f"the configuration has an unknown option {name}{nearest(name, vars(default))}")
         old = getattr(default, name)
+        if old is not None and kind(old) != kind(value):
+            raise ValueError(f"the configuration's {name} is {kind(value)} where {kind(old)} belongs")
         changes[name] = rebuild(old, value) if dataclasses.is_dataclass(old) else freeze(value)
     return dataclasses.replace(default, **changes)  # type: ignore[type-var]
+
+
+def kind(value: Any) -> str:
+    """Say what JSON calls a value, or what it becomes there."""
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", tuple: "a list"}
+    return names.get(type(value), "null" if value is None else "an object")
 
 
 def freeze(value: Any) -> Any:

@@ -45,6 +45,18 @@ def test_an_older_file_takes_new_defaults_and_an_unknown_option_is_named() -> No
         rebuild(make_config(), {"agent": {"horizn": 13}})
 
 
+def test_a_value_of_another_kind_is_named() -> None:
+    for values, line in (
+        ({"num_envs": "three"}, "num_envs is text where a number belongs"),
+        ({"num_envs": None}, "num_envs is null where a number belongs"),
+        ({"diagnostics": 1}, "diagnostics is a number where true or false belongs"),
+        ({"agent": {"model": {"layers": 3}}}, "layers is a number where a list belongs"),
+        ({"agent": 3}, "agent is a number where an object belongs"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            rebuild(make_config(), values)
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [

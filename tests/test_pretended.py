@@ -72,7 +72,7 @@ def test_a_run_goes_on_on_a_device_of_another_kind(tmp_path: Path) -> None:
     with pretended():
         run("dcrl-map-elites-small", tmp_path, "--steps", "168", "--resume")
     assert [row["step"] for row in metrics(tmp_path)] == [42, 84, 126, 168]
-    train.main(["dcrl-map-elites-small", "--run", str(tmp_path), "--steps", "210", "--resume"])
+    train.main(["dcrl-map-elites-small", "--run", str(tmp_path), "--steps", "210", "--resume", "--device", "auto"])
     assert [row["step"] for row in metrics(tmp_path)] == [42, 84, 126, 168, 210]
 
 
