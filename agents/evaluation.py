@@ -41,7 +41,8 @@ def evaluate(
         ranks = torch.arange(envs.num_envs, device=running.device)
         share = (episodes + envs.num_envs - 1 - ranks) // envs.num_envs  # (N,) sums to `episodes`
         finished = torch.zeros_like(share)  # (N,)
-        returns = running.new_zeros(envs.num_envs, int(share.max()))  # (N, most)
+        most = int(share.max())
+        returns = running.new_zeros(envs.num_envs, most + 1)  # (N, most + 1), the last for who has none to write
         while (finished < share).any():
             out, carry = policy.act(timestep, carry, explore)
             if watch is not None:
@@ -49,12 +50,12 @@ def evaluate(
             timestep = envs.step(out["action"])
             running += timestep["reward"]
             ended = timestep["is_last"] & (finished < share)  # (N,)
-            returns[ended, finished[ended]] = running[ended]
+            returns.scatter_(1, torch.where(ended, finished, most).unsqueeze(1), running.unsqueeze(1))
             finished += ended
             running *= ~timestep["is_last"]
         if watch is not None:  # the last row of all, which holds what the last action earned
             watch(timestep.clone().update(policy.act(timestep, carry, explore)[0]))
-    return returns[torch.arange(returns.shape[1], device=running.device) < share.unsqueeze(1)]
+    return returns[:, :most][torch.arange(most, device=running.device) < share.unsqueeze(1)]
 
 
 def play_held(
