@@ -4,6 +4,7 @@ Reads what `evaluate.py RUN --diagnostics` wrote; draws what inverse models read
 run, and prints the same as a Markdown table.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,15 @@ def named(runs: Sequence[Path]) -> dict[str, Path]:
 def draw(found: Mapping[str, Mapping[str, float]]) -> Figure:
     """Draw runs by their names side by side."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(5 + 2.5 * len(found), 4.2), layout="constrained")
-    draw_leak(left, list(found.values()), list(found))
+    names = [textwrap.fill(name, 16) for name in found]  # breaks at spaces and hyphens
+    draw_leak(left, list(found.values()), names)
     pairs = [(target, code) for code in CODES for target in TARGETS]
     for place, numbers in enumerate(found.values()):
         for side, (target, code) in enumerate(pairs):
             value = numbers.get(f"probe/{target}/{code}", float("nan"))
             hatch, label = "//" * (code == "feat"), f"{TARGETS[target]} from {CODES[code]}" * (not place)
             right.bar(place + 0.2 * side - 0.3, value, 0.19, color=COLOURS[target], hatch=hatch, alpha=0.8, label=label)
-    right.set_xticks(range(len(found)), list(found))
+    right.set_xticks(range(len(found)), names)
     right.axhline(0, color="black", linewidth=0.8)
     right.set(title="linear probes, other episodes", ylabel="R²", ylim=(-0.25, 1.1))
     right.legend(fontsize="x-small", ncol=2)
