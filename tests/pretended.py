@@ -147,7 +147,8 @@ def wait() -> None:
     root = Path(__file__).parents[1]
     for frame in reversed(traceback.extract_stack()):
         path = Path(frame.filename)
-        if path.is_relative_to(root) and path.relative_to(root).parts[0] in OURS:
+        named = not frame.name.startswith("<")  # a comprehension is a frame of its own up to Python 3.11
+        if named and path.is_relative_to(root) and path.relative_to(root).parts[0] in OURS:
             waited.append(f"{path.relative_to(root)}:{frame.name}")
             return
     waited.append("outside")

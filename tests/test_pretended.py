@@ -27,7 +27,7 @@ LINES = {
     "dcrl-map-elites-small": test_map_elites.arguments("dcrl-map-elites-small", R, steps=126),
 }
 # what makes the host wait in any run: an engine on the processor; files; what is played to be told of
-EVER = ("envs/batched.py:step", "agents/runs/", "agents/evaluation.py", "agents/replay.py:<dictcomp>")
+EVER = ("envs/batched.py:step", "agents/runs/", "agents/evaluation.py", "agents/replay.py:state_dict")
 EVER += ("agents/slim/metrics.py", "agents/archive/")
 WAITS = {
     "infopower-small": {},
