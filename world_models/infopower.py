@@ -11,7 +11,8 @@
 H(pi) does not depend on the model. In C we count that of a uniform guess, ln 2 for each action dimension, so that c0
 asks the same of any number of actions. The loss is -L / (1 + lambda), which has the same optimum and keeps the size of
 the gradient when lambda grows. The paper prints no hyper-parameters: all of this, and all defaults, are our choice.
-Reward and action come before the rest of the picture: lambda starts high and falls only once the constraint holds.
+Reward and action come before the rest of the picture: lambda starts high and falls only once the constraint holds, and
+empowerment weighs more than the KL, until the inverse model knows enough.
 """
 
 import math
@@ -55,7 +56,11 @@ class InfoPowerModelConfig(BodyConfig):
     free_nats: float = 0.0
     """KL below which the posterior is left alone."""
     reward_scale: float = 1.0
-    inverse_scale: float = 0.1
+    inverse_scale: float = 10.0
+    """Weight of empowerment in C. What a code tells of an action is less than the KL that it costs before the prior
+    foretells it: weighed by 3 or less, where no reward comes, codes stay empty or hold the video."""
+    action_nats: float = 0.5
+    """What the inverse model shall know, nats over uniform for each action dimension; more is not asked of a code."""
     constraint: float = -3.84
     """c0, in nats a step."""
     dual_init: float = 50.0
@@ -97,15 +102,17 @@ class InfoPowerModel(Body):
         inside = windows_inside(first, c.inverse_window)  # (B, T)
         inverse = self.action_log_prob(self.windows(trace), shift(rows["action"])).sum(-1) * inside  # (B, T)
 
+        actions = rows["action"].shape[-1]
+        over_uniform = mean_where(inverse, inside) + actions * math.log(2)  # 0-dim
+        wanting = over_uniform.detach() < c.action_nats * actions
+
         losses = {
             "information": unbound,
             "forward": forward,
             "reward": -log_prob,
             "prior_reward": -prior_log_prob,
-            "inverse": -inverse,
+            "inverse": -inverse * wanting,
         }
-        actions = rows["action"].shape[-1]
-        over_uniform = mean_where(inverse, inside) + actions * math.log(2)
         metrics = {
             "model/constraint": mean_where(log_prob, answers) + over_uniform - mean_where(kl_post * known, known),
             "model/information": information.mean(),
