@@ -61,12 +61,15 @@ def told(values: Tensor) -> str:
 
 
 def report(folder: Path, seeds: list[int]) -> None:
-    """Print a table for each condition and agent, of the seeds with which all its variants are at their end."""
+    """Print a table for each condition and agent, of seeds with which all variants that were tried are at their end."""
     for condition, options in CONDITIONS.items():
         for agent, variants in FAMILIES.items():
             runs = {name: [folder / f"{condition}-{name}-{seed}" for seed in seeds] for name in variants}
+            runs = {name: of for name, of in runs.items() if any(map(evaluations, of))}
+            if not runs:
+                continue
             counts = torch.tensor([[len(evaluations(run)) for run in of] for of in runs.values()])  # (variants, S)
-            whole = (counts == counts.max()).all(0).nonzero().flatten().tolist() if counts.max() else []
+            whole = (counts == counts.max()).all(0).nonzero().flatten().tolist()
             if not whole:
                 continue
             found = {name: torch.stack([returns(of[i]) for i in whole], 1) for name, of in runs.items()}  # (2, S)
@@ -74,7 +77,7 @@ def report(folder: Path, seeds: list[int]) -> None:
             print("| empowerment | early | at the end |\n|---|---|---|")
             for name, values in found.items():
                 print(f"| {LABELS[name]} | {told(values[0])} | {told(values[1])} |")
-            full, *others = variants
+            full, *others = found
             for name in others:
                 added = found[full] - found[name]  # (2, S)
                 print(f"| what the first adds to {LABELS[name]} | {told(added[0])} | {told(added[1])} |")

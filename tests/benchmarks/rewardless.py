@@ -41,7 +41,7 @@ from world_models.augment import random_shift
 
 WEIGHTS = ("0", "1", "3", "10", "30")  # of empowerment in the model
 FORMS = {f"empowerment {weight}": f"infopower-small --agent.model.inverse-scale {weight}" for weight in WEIGHTS} | {
-    "empowerment 0, λ from 1": "infopower-small --agent.model.inverse-scale 0 --agent.model.dual-init 1",
+    "empowerment 0, lambda from 1": "infopower-small --agent.model.inverse-scale 0 --agent.model.dual-init 1",
     "c-dreamer-small": "c-dreamer-small",
 }
 ENVIRONMENTS, EPISODES, HELD_OUT = 16, 6, 20  # of each environment, and episodes to be asked about
@@ -146,16 +146,18 @@ def table(found: Mapping[str, Mapping[str, Tensor]]) -> str:
 
 def draw(tasks: Mapping[str, Mapping[str, Mapping[str, Tensor]]]) -> Figure:
     """Draw what z holds of the agent and of the background, by task and form: bars are means, points seeds."""
-    figure, axes = plt.subplots(1, len(tasks), figsize=(6 * len(tasks), 4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(tasks), figsize=(7 * len(tasks), 4), sharey=True, layout="constrained")
     for axis, (task, found) in zip([axes] if len(tasks) == 1 else axes, tasks.items(), strict=True):
         for side, (target, label) in enumerate({"state": "the agent", "distractor": "the background"}.items()):
             values = torch.stack([measures[f"probe/{target}/stoch"] for measures in found.values()], 1)  # (S, F)
             places = torch.arange(values.shape[1]) + 0.4 * side - 0.2  # (F,)
             axis.bar(places, values.mean(0), 0.38, color=f"C{side}", alpha=0.5, label=label)
             axis.plot(places, values.T, ".", color=f"C{side}")
-        axis.set_xticks(range(len(found)), [form.replace(" ", "\n") for form in found], fontsize="small")
+        labels = [form.removeprefix("empowerment ").replace(", lambda", ",\nlambda") for form in found]
+        axis.set_xticks(range(len(found)), labels, fontsize="small")
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(title=f"{task}, no reward", ylabel="R² of linear probes from z, other episodes")
+        axis.set(title=f"{task}, no reward", xlabel="weight of empowerment in the model")
+        axis.set_ylabel("R² of linear probes from z, other episodes")
         axis.legend()
     return figure
 
