@@ -161,13 +161,18 @@ class InfoPower:
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of model, dual variable, actor, critic and target critic."""
-        rows, _ = replay.sample(self.config.batch, self.config.length)  # (B, T)
-        if self.config.shift and "pixels" in rows:
-            rows["pixels"] = random_shift(rows["pixels"], self.config.shift)
+        rows = self.sample(replay)  # (B, T)
         trace, metrics = self.update_model(rows)
         metrics.update(self.update_behaviour(trace, rows["is_first"]))
         self.updates += 1
         return metrics
+
+    def sample(self, replay: ReplayBuffer) -> TensorDict:
+        """Draw rows (B, T) to learn from, their frames shifted at random."""
+        rows, _ = replay.sample(self.config.batch, self.config.length)
+        if self.config.shift and "pixels" in rows:
+            rows["pixels"] = random_shift(rows["pixels"], self.config.shift)
+        return rows
 
     def update_model(self, rows: TensorDict) -> tuple[Trace, dict[str, Tensor]]:
         """Ascend the Lagrangian over the model and descend it over the dual variable, on rows (B, T)."""

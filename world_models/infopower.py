@@ -104,8 +104,7 @@ class InfoPowerModel(Body):
 
         actions = rows["action"].shape[-1]
         over_uniform = mean_where(inverse, inside) + actions * math.log(2)  # 0-dim
-        wanting = over_uniform.detach() < c.action_nats * actions
-
+        wanting = over_uniform.detach() < c.action_nats * actions  # 0-dim
         losses = {
             "information": unbound,
             "forward": forward,

@@ -26,7 +26,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agents.command_line import parse
+from agents.command_line import answered, parse
 from agents.config import Config
 from agents.evaluation import RandomPolicy, evaluate
 from agents.examination import diagnose
@@ -35,16 +35,16 @@ from agents.infopower import InfoPower
 from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
 from agents.runs.statistics import bootstrap_interval
+from agents.runs.tensor_folder import replace
 from train import make_agent, make_envs
 from views.curves import save
-from world_models.augment import random_shift
 
 WEIGHTS = ("0", "1", "3", "10", "30")  # of empowerment in the model
 FORMS = {f"empowerment {weight}": f"infopower-small --agent.model.inverse-scale {weight}" for weight in WEIGHTS} | {
     "empowerment 0, lambda from 1": "infopower-small --agent.model.inverse-scale 0 --agent.model.dual-init 1",
     "c-dreamer-small": "c-dreamer-small",
 }
-ENVIRONMENTS, EPISODES, HELD_OUT = 16, 6, 20  # of each environment, and episodes to be asked about
+ENVIRONMENTS, EPISODES, HELD_OUT = 16, 6, 20  # episodes of each environment; episodes to be asked about
 COLUMNS = {
     "agent from z": "probe/state/stoch",
     "from h, z": "probe/state/feat",
@@ -85,9 +85,7 @@ def train(config: Config[Any], seed: int, updates: int, seen: ReplayBuffer, held
     assert isinstance(agent, InfoPower)
     kl = []
     for _ in range(updates):
-        rows, _ = seen.sample(config.agent.batch, config.agent.length)
-        rows["pixels"] = random_shift(rows["pixels"], config.agent.shift)
-        kl.append(agent.update_model(rows)[1]["model/kl"])
+        kl.append(agent.update_model(agent.sample(seen))[1]["model/kl"])
     torch.manual_seed(0)
     found = agent.examine(held_out) | diagnose(agent, held_out.latest(held_out.size), thorough=False)
     found["model/kl"] = torch.stack(kl[-100:]).mean()
@@ -111,9 +109,7 @@ def train_missing(folder: Path, forms: Sequence[str], updates: int, task_and_see
     held_out = play(config, HELD_OUT, 1, 1000 + seed, "held_out")
     for form, config in configs.items():
         path = path_of(folder, task, form, seed)
-        aside = path.with_name(path.name + ".unfinished")
-        aside.write_text(json.dumps(train(config, seed, updates, seen, held_out), indent=1) + "\n")
-        os.replace(aside, path)
+        replace(path, (json.dumps(train(config, seed, updates, seen, held_out), indent=1) + "\n").encode())
         print(path, flush=True)
 
 
@@ -170,7 +166,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(4)))
     parser.add_argument("--updates", type=int, default=2000)
     parser.add_argument("--write", type=Path, help="PNG for the picture")
-    args = parser.parse_args()
+    with answered("interrupted; what is trained is kept"):
+        run(parser.parse_args())
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train what is missing, and print and draw what is there."""
     args.folder.mkdir(parents=True, exist_ok=True)
     work = [(task, seed) for seed in args.seeds for task in args.tasks]
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
