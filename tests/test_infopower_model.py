@@ -5,12 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tensordict import TensorDict
 from terms import OBS, SHAPES, A, B, T, make_rows, reached
-from torch import Tensor, nn
+from torch import nn
 
 from world_models.augment import random_shift
-from world_models.diagnostics import probe
 from world_models.infopower import InfoPowerModel, InfoPowerModelConfig
 from world_models.nets import Encoder, symlog
 from world_models.slices import windows_inside
@@ -164,47 +162,6 @@ def test_leak_shows_who_answers_without_looking() -> None:
         found[codes] = {name: value.item() for name, value in model.leak(rows).items()}
     assert found["feat"]["inverse/seen"] > found["stoch"]["inverse/seen"] + 0.2
     assert found["feat"]["inverse/shuffled"] > found["stoch"]["inverse/shuffled"] + 0.2
-
-
-def make_scene(seed: int, batch: int = 32, length: int = 12) -> tuple[TensorDict, Tensor, Tensor]:
-    """Rows that mix what an action moves, (B, T, 1), with six louder numbers that move by themselves, (B, T, 6)."""
-    g = torch.Generator().manual_seed(seed)
-    action = torch.rand(batch, length, 1, generator=g) * 2 - 1
-    agent = [0.5 * torch.randn(batch, 1, generator=g)]
-    background = [torch.randn(batch, 6, generator=g)]
-    for t in range(length - 1):
-        agent.append(0.7 * agent[-1] + 0.7 * action[:, t])
-        background.append(0.9 * background[-1] + math.sqrt(0.19) * torch.randn(batch, 6, generator=g))
-    parts = torch.stack(agent, 1), torch.stack(background, 1)
-    mixing = torch.linalg.qr(torch.randn(7, 7, generator=torch.Generator().manual_seed(0)))[0]
-    observation = torch.cat([parts[0], 3 * parts[1]], -1) @ mixing
-    first = torch.zeros(batch, length, dtype=torch.bool)
-    first[:, 0] = True
-    values = {"state": observation, "action": action, "reward": torch.zeros(batch, length), "is_first": first}
-    return TensorDict(values, batch_size=[batch, length]), *parts
-
-
-@pytest.mark.learning
-def test_what_is_controlled_enters_the_code_first() -> None:
-    """No reward: with empowerment z holds the agent; I(O; Z) alone, at the KL's weight, what there is most of."""
-    found = {}
-    config = InfoPowerModelConfig(embed=32, deter=16, stoch=4, hidden=32, critic=16, bound="infonce")
-    for name, changed in {"empowered": config, "told": replace(config, inverse_scale=0.0, dual_init=1.0)}.items():
-        torch.manual_seed(0)
-        model = InfoPowerModel({"state": (7,)}, 1, changed)
-        optimizer = torch.optim.Adam(primal_parameters(model), 3e-3)
-        for seed in range(300):
-            rows = make_scene(seed)[0]
-            losses, scales = model.losses(rows, rows["reward"])[0], model.scales()
-            optimizer.zero_grad()
-            torch.stack([scales[term] * loss.mean() for term, loss in losses.items()]).sum().backward()
-            optimizer.step()
-        rows, *parts = make_scene(1000, batch=64)
-        with torch.no_grad():
-            code = model.observe(rows).post.mode()
-        found[name] = [probe(code, part).mean().item() for part in parts]
-    assert found["empowered"][0] > 0.3 > 0.1 > found["empowered"][1]
-    assert found["told"][1] > 0.3 > 0.1 > found["told"][0]
 
 
 @pytest.mark.parametrize("shapes", [{"pixels": (64, 64, 3)}, {"pixels": (32, 48, 3), "state": (OBS,)}])

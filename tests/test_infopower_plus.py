@@ -1,4 +1,4 @@
-"""InfoPower+: information about the future, the inverse model over several steps, a dual variable per constraint."""
+"""InfoPower+: information about the future, inverse models over several steps, a dual variable per constraint."""
 
 import math
 from dataclasses import replace
@@ -16,7 +16,8 @@ CONFIG = InfoPowerPlusModelConfig(embed=13, deter=11, stoch=3, hidden=17, critic
 def make_model(config: InfoPowerPlusModelConfig = CONFIG) -> InfoPowerPlusModel:
     torch.manual_seed(0)
     model = InfoPowerPlusModel(SHAPES, A, config)
-    nn.init.normal_(model.inverse.net[-1].weight)  # zero at first, which would hide what reads it
+    for head in model.inverse:  # zero at first, which would hide what reads it
+        nn.init.normal_(head.net[-1].weight)
     return model
 
 
@@ -72,32 +73,31 @@ def test_information_rolls_the_prior_with_the_actions_taken() -> None:
             assert found[b, t].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_inverse_model_sees_both_ends_and_their_distance() -> None:
+def test_each_distance_has_an_inverse_model_that_sees_both_ends() -> None:
     model, rows = make_model(), make_rows()
-    drawn = []
-    action_log_prob = model.action_log_prob
-
-    def spy(code: Tensor, later: Tensor, steps: Tensor, action: Tensor) -> Tensor:
-        drawn.append(steps)
-        return action_log_prob(code, later, steps, action)
-
-    model.action_log_prob = spy  # type: ignore[method-assign]
     losses, trace, metrics = model.losses(rows, rows["reward"])
-    steps, total, count = drawn[0], 0.0, 0
-    assert set(steps.flatten().tolist()) == {1, 2, 3}
+    total, count = 0.0, 0
     for b in range(B):
         for t in range(T):
-            k = int(steps[b, t])
-            if not same_episode(b, t, k):
-                assert losses["inverse"][b, t] == 0
-                continue
-            ages = torch.eye(3)[k - 1]
-            log_prob = model.inverse(torch.cat([trace.stoch[b, t], trace.stoch[b, t + k], ages]), rows["action"][b, t])
-            assert losses["inverse"][b, t].item() == pytest.approx(-log_prob.sum().item(), abs=1e-4)
-            total, count = total + log_prob.sum().item(), count + 1
+            found = 0.0
+            for k in (1, 2, 3):
+                if same_episode(b, t, k):
+                    codes = torch.cat([trace.stoch[b, t], trace.stoch[b, t + k]])
+                    found += model.inverse[k - 1](codes, rows["action"][b, t]).sum().item()
+                    count += 1
+            assert losses["inverse"][b, t].item() == pytest.approx(-found / 3, abs=1e-4)
+            total += found
     assert metrics["model/constraint_inverse"].item() == pytest.approx(total / count, abs=1e-4)
     over = total / count / A + math.log(2)
     assert metrics["model/inverse_over_uniform"].item() == pytest.approx(over, abs=1e-4)
+
+
+def test_no_more_is_asked_of_codes_than_the_target() -> None:
+    """Heads drawn at random know less than nothing, -5 nats at most: that much is enough, and then no gradient."""
+    rows = make_rows()
+    for nats, asked in ((0.3, True), (-9.0, False)):
+        losses, _, _ = make_model(replace(CONFIG, action_nats=nats)).losses(rows, rows["reward"])
+        assert losses["inverse"].any() == asked
 
 
 def test_imagined_evidence_averages_over_the_steps_that_were_imagined() -> None:
@@ -108,8 +108,7 @@ def test_imagined_evidence_averages_over_the_steps_that_were_imagined() -> None:
         ages = [k for k in (1, 2, 3) if t + k <= horizon]
         told = []
         for k in ages:
-            codes = torch.cat([stoch[t], stoch[t + k], torch.eye(3)[k - 1].expand(n, 3)], -1)
-            told.append(model.inverse(codes, action[t]).sum(-1))
+            told.append(model.inverse[k - 1](torch.cat([stoch[t], stoch[t + k]], -1), action[t]).sum(-1))
         torch.testing.assert_close(found[t], torch.stack(told).mean(0))
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from world_models.slices import ahead, mean_where, shift, slice_resets, windows, windows_inside
+from world_models.slices import mean_where, same_episode, shift, slice_resets, windows, windows_inside
 
 FIRST = torch.tensor([[False, False, False, True, False, False]])
 
@@ -17,10 +17,10 @@ def test_windows_are_the_latest_entries() -> None:
     assert windows(x, 3).flatten(1).view(4, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
 
 
-def test_ahead_stays_in_the_episode_and_the_slice() -> None:
-    index, same = ahead(FIRST, torch.tensor([[2, 2, 1, 1, 1, 1]]))
-    assert index.tolist() == [[2, 3, 3, 4, 5, 5]]
-    assert same.tolist() == [[1, 0, 0, 1, 1, 0]]
+def test_same_episode_looks_ahead_within_the_slice() -> None:
+    assert same_episode(FIRST, 1).tolist() == [[1, 1, 0, 1, 1]]
+    assert same_episode(FIRST, 2).tolist() == [[1, 0, 0, 1]]
+    assert same_episode(FIRST, 5).tolist() == [[0]]
 
 
 def test_mean_where() -> None:

@@ -4,15 +4,17 @@
 
     KL(posterior || prior)                    <= `kl`            what is seen must be worth its nats (RePo, 2309.00082)
     E ln q(r_t | z_t)                         >= that of `reward_error`
-    E ln q(a_t | c_t, c_{t+k}, k), k ~ 1..K   >= that of `action_nats`
+    E ln q_k(a_t | z_t, z_{t+k}), k ~ 1..K    >= that of `action_nats`
 
 - The information is about what will be seen: the prior, rolled k steps with the actions taken, must tell the encoded
   observation from others (as in TPC, arXiv 2106.07156), and the others are of the same slice. What stays as it is for a
   slice, such as which video plays, tells none of them apart; among pictures of all slices it told most.
-- The inverse model looks up to K steps ahead (AC-State, arXiv 2207.08229), at codes z of both ends. With the posterior
-  `observation` they hold pictures alone; `recurrent` lets the action in through h.
+- Inverse models look up to K steps ahead (AC-State, arXiv 2207.08229), at codes z of both ends, each at its own
+  distance: one for all, told the distance, learns nothing where no reward comes, not even one step ahead. With the
+  posterior `observation` codes hold pictures alone; `recurrent` lets the action in through h.
 - Each constraint has a dual variable and a target of its own, so that one which holds does not pay for one which does
-  not. The loss is the Lagrangian over 1 + sum of lambda, as in our InfoPower; the prior is fitted beside it.
+  not. The loss is the Lagrangian over 1 + sum of lambda, as in our InfoPower; the prior is fitted beside it. Actions
+  weigh more, as there, and nothing once as much of them is known as is asked.
 
 All of it is our choice.
 """
@@ -31,7 +33,7 @@ from world_models.bounds import BilinearCritic, infonce
 from world_models.nets import InverseModel, full_precision
 from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
-from world_models.slices import ahead, mean_where
+from world_models.slices import mean_where, same_episode
 
 CONSTRAINTS = ("forward", "reward", "inverse")
 
@@ -49,21 +51,21 @@ class InfoPowerPlusModelConfig(BodyConfig):
     future: int = 3
     """K: steps that the prior is rolled to what will be seen."""
     inverse_steps: int = 3
-    """K: steps between the codes that the inverse model sees, at most."""
+    """K: steps between the codes that inverse models see, at most."""
     inverse_bins: int = 11
-    """Knots of the inverse model's density in each action dimension."""
+    """Knots of the inverse models' densities in each action dimension."""
     kl: float = 1.5
     """KL in nats a step that the posterior may cost; it takes what it is given, and fills it with the video."""
     reward_error: float = 0.1
     """Mean squared error of the reward, in its variance, that is good enough."""
     action_nats: float = 0.3
-    """What the inverse model shall know: nats over uniform, for each action dimension."""
+    """What inverse models shall know: nats over uniform, for each action dimension; more is not asked of a code."""
     information_scale: float = 1.0
     prior_scale: float = 1.0
     """Weight of fitting the prior."""
-    inverse_scale: float = 0.1
-    """0 leaves empowerment out of the model."""
-    dual_init: tuple[float, float, float] = (10.0, 10.0, 3.0)
+    inverse_scale: float = 30.0
+    """Weight of empowerment beside the other constraints; 0 leaves it out of the model."""
+    dual_init: tuple[float, float, float] = (10.0, 10.0, 10.0)
     """First lambda of the KL, the reward and the actions."""
     dual_lr: float = 1e-3
     """Learning rate of ln lambda."""
@@ -72,7 +74,7 @@ class InfoPowerPlusModelConfig(BodyConfig):
 
 
 class InfoPowerPlusModel(Body):
-    """Encoder, recurrent state-space model, reward head, inverse model, critic and dual variables."""
+    """Encoder, recurrent state-space model, reward head, inverse models, critic and dual variables."""
 
     config: InfoPowerPlusModelConfig
 
@@ -85,7 +87,8 @@ class InfoPowerPlusModel(Body):
         c = config
         if c.future < 1 or c.inverse_steps < 1:
             raise ValueError(f"--agent.model.future {c.future} and inverse-steps {c.inverse_steps} must be at least 1")
-        self.inverse = InverseModel(2 * self.core.stoch + c.inverse_steps, action_dim, c.hidden, c.inverse_bins)
+        head = (2 * self.core.stoch, action_dim, c.hidden, c.inverse_bins)
+        self.inverse = nn.ModuleList(InverseModel(*head) for _ in range(c.inverse_steps))  # by k - 1
         self.critic = BilinearCritic(self.core.feat, c.embed, c.critic)
         self.log_dual = nn.Parameter(torch.tensor(c.dual_init).log())  # as CONSTRAINTS
         log_reward = -0.5 * c.reward_error / c.reward_std**2 - math.log(c.reward_std) - 0.5 * math.log(2 * math.pi)
@@ -99,25 +102,24 @@ class InfoPowerPlusModel(Body):
         information = self.information(trace, rows["action"], first)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
-        steps = torch.randint(1, c.inverse_steps + 1, first.shape, device=first.device)  # (B, T) k
-        later, same = ahead(first, steps)  # (B, T), (B, T)
-        inverse = self.action_log_prob(trace.stoch, gather(trace.stoch, later), steps, rows["action"]) * same  # (B, T)
+        inverse, pairs = self.inverse_terms(trace.stoch, rows["action"], first)  # (B, T), (B, T)
+        told = mean_where(inverse, pairs)  # 0-dim
         losses = {
             "information": -information,
             "prior": kl_prior * known,
             "forward": kl_post * known,
             "reward": -log_prob,
             "prior_reward": -prior_log_prob,
-            "inverse": -inverse,
+            "inverse": -inverse / c.inverse_steps * (told.detach() < self.targets["inverse"]),
         }
         constraints = {
             "forward": -mean_where(kl_post * known, known),
             "reward": mean_where(log_prob, answers),
-            "inverse": mean_where(inverse, same),
+            "inverse": told,
         }
         metrics = {f"model/constraint_{name}": value.detach() for name, value in constraints.items()}
         metrics |= post_metrics(trace, kl_post, known) | {"model/information": information.detach().mean()}
-        over_uniform = constraints["inverse"].detach() / rows["action"].shape[-1] + math.log(2)
+        over_uniform = told.detach() / rows["action"].shape[-1] + math.log(2)
         return losses, trace, metrics | {"model/inverse_over_uniform": over_uniform}
 
     def information(self, trace: Trace, action: Tensor, is_first: Tensor) -> Tensor:
@@ -133,10 +135,18 @@ class InfoPowerPlusModel(Body):
             deter, stoch = (x.unflatten(0, (-1, rest)) for x in (deter, stoch))  # (B, R, D), (B, R, S)
             with full_precision(deter):
                 scores = self.critic(torch.cat([deter, stoch], -1).float(), trace.embed[:, k:].float())  # (B, R, R)
-            _, same = ahead(is_first, torch.full_like(is_first, k, dtype=torch.long))  # (B, T)
-            told = infonce(scores) * same[:, :rest]  # (B, R)
+            told = infonce(scores) * same_episode(is_first, k)  # (B, R)
             total = total + F.pad(told, (0, k)) / futures  # (B, T)
         return total
+
+    def inverse_terms(self, stoch: Tensor, action: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum over k of ln q_k(a_t | z_t, z_{t+k}), and of how many: (B, T), (B, T)."""
+        total, count = torch.zeros_like(stoch[..., 0]), torch.zeros_like(stoch[..., 0])
+        for k in range(1, min(self.config.inverse_steps, stoch.shape[1] - 1) + 1):
+            same = same_episode(is_first, k)  # (B, T - k)
+            told = self.action_log_prob(stoch[:, :-k], stoch[:, k:], k, action[:, :-k]) * same  # (B, T - k)
+            total, count = total + F.pad(told, (0, k)), count + F.pad(same, (0, k))
+        return total, count
 
     def scales(self) -> dict[str, Tensor | float]:
         """Return the weight of each loss: 1 for the information and lambda for constraints, over 1 + their sum."""
@@ -172,39 +182,31 @@ class InfoPowerPlusModel(Body):
             f"model/dual_{name}": value.detach().exp() for name, value in zip(CONSTRAINTS, self.log_dual, strict=True)
         }
 
-    def action_log_prob(self, code: Tensor, later: Tensor, steps: Tensor, action: Tensor) -> Tensor:
-        """Return ln q(a_t | c_t, c_{t+k}, k) (...) from codes (..., S), k (...) and actions (..., A)."""
-        ages = F.one_hot(steps - 1, self.config.inverse_steps).to(code.dtype)  # (..., K)
-        return self.inverse(torch.cat([code, later, ages], -1), action).sum(-1)
+    def action_log_prob(self, code: Tensor, later: Tensor, k: int, action: Tensor) -> Tensor:
+        """Return ln q_k(a_t | z_t, z_{t+k}) (...) from codes (..., S) and actions (..., A)."""
+        log_prob: Tensor = self.inverse[k - 1](torch.cat([code, later], -1), action)  # (..., A)
+        return log_prob.sum(-1)
 
     def action_evidence(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
-        """Return the mean over k of ln q(a_t | z_t, z_{t+k}, k) (H, N), as far as states (1+H, N, S) were imagined."""
+        """Return the mean over k of ln q_k(a_t | z_t, z_{t+k}) (H, N), as far as states (1+H, N, S) were imagined."""
         horizon = len(action)
         total, count = torch.zeros_like(action[..., 0]), torch.zeros_like(action[..., 0])  # (H, N), (H, N)
         for k in range(1, min(self.config.inverse_steps, horizon) + 1):
             reached = horizon - k + 1  # actions whose effect after k steps was imagined
-            steps = torch.full(action.shape[:-1], k, device=action.device)[:reached]  # (R, N)
-            told = self.action_log_prob(stoch[:reached], stoch[k:], steps, action[:reached])  # (R, N)
+            told = self.action_log_prob(stoch[:reached], stoch[k:], k, action[:reached])  # (R, N)
             total = total + F.pad(told, (0, 0, 0, k - 1))  # (H, N)
             count[:reached] += 1
         return total / count
 
     @torch.no_grad()
     def leak(self, rows: TensorDict) -> dict[str, Tensor]:
-        """Measure what the inverse model knows, one step ahead, with the picture and with other episodes' codes.
+        """Measure what is known of the action one step ahead, with the picture and with other episodes' codes.
 
         Nats over uniform for each action dimension.
         """
-        codes, steps = self.observe(rows).stoch, torch.ones_like(rows["is_first"], dtype=torch.long)
-        later, same = ahead(rows["is_first"], steps)
-        dims = rows["action"].shape[-1]
+        codes, action, same = self.observe(rows).stoch, rows["action"][:, :-1], same_episode(rows["is_first"], 1)
         seen, shuffled = (
-            mean_where(self.action_log_prob(c, gather(c, later), steps, rows["action"]) * same, same) / dims
+            mean_where(self.action_log_prob(c[:, :-1], c[:, 1:], 1, action) * same, same) / action.shape[-1]
             for c in (codes, codes.roll(1, 0))
         )
         return {"inverse/seen": seen + math.log(2), "inverse/shuffled": shuffled + math.log(2)}
-
-
-def gather(x: Tensor, index: Tensor) -> Tensor:
-    """Pick rows (B, T, C) of x at times (B, T)."""
-    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[-1]))

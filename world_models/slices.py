@@ -32,14 +32,10 @@ def windows(x: Tensor, window: int) -> Tensor:
     return padded.unfold(1, window, 1).movedim(-1, -2)  # (B, T, W, C)
 
 
-def ahead(is_first: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows `steps` (B, T) later, and where they lie in the same episode and slice: index, 1.0 or 0.0."""
-    length = is_first.shape[1]
-    later = torch.arange(length, device=is_first.device) + steps  # (B, T)
-    index = later.clamp(max=length - 1)  # (B, T)
+def same_episode(is_first: Tensor, steps: int) -> Tensor:
+    """Mark rows of a slice (B, T) that lie in one episode with the row `steps` later: (B, T - steps), 1.0 or 0.0."""
     episode = is_first.long().cumsum(1)  # (B, T) counts resets
-    same = (episode.gather(1, index) == episode) & (later < length)  # (B, T)
-    return index, same.float()
+    return (episode[:, steps:] == episode[:, :-steps]).float()
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:

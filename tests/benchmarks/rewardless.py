@@ -38,11 +38,13 @@ from agents.runs.statistics import bootstrap_interval
 from agents.runs.tensor_folder import replace
 from train import make_agent, make_envs
 from views.curves import save
+from views.progress import Progress
 
 WEIGHTS = ("0", "1", "3", "10", "30")  # of empowerment in the model
 FORMS = {f"empowerment {weight}": f"infopower-small --agent.model.inverse-scale {weight}" for weight in WEIGHTS} | {
     "empowerment 0, lambda from 1": "infopower-small --agent.model.inverse-scale 0 --agent.model.dual-init 1",
     "c-dreamer-small": "c-dreamer-small",
+    "infopower-plus-small": "infopower-plus-small",
 }
 ENVIRONMENTS, EPISODES, HELD_OUT = 16, 6, 20  # episodes of each environment; episodes to be asked about
 COLUMNS = {
@@ -107,10 +109,13 @@ def train_missing(folder: Path, forms: Sequence[str], updates: int, task_and_see
     config = configs[missing[0]]
     seen = play(config, ENVIRONMENTS, EPISODES, seed, "train")
     held_out = play(config, HELD_OUT, 1, 1000 + seed, "held_out")
+    progress = Progress(len(missing))
     for form, config in configs.items():
         path = path_of(folder, task, form, seed)
         replace(path, (json.dumps(train(config, seed, updates, seen, held_out), indent=1) + "\n").encode())
-        print(path, flush=True)
+        progress.advance(form)
+        progress.clear()
+        print(f"{path}   of {task}, seed {seed}: {progress.left()} left", flush=True)
 
 
 def read(folder: Path, task: str, forms: Sequence[str], seeds: Sequence[int]) -> dict[str, dict[str, Tensor]]:
@@ -129,7 +134,7 @@ def cell(values: Tensor | None) -> str:
     if values is None:
         return ""
     low, high = bootstrap_interval(values)
-    return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
+    return f"{values.mean():z.2f} ({low:z.2f} to {high:z.2f})"
 
 
 def table(found: Mapping[str, Mapping[str, Tensor]]) -> str:
