@@ -15,6 +15,7 @@ from world_models.objectives import make_model
 from world_models.world_model import primal_parameters
 
 SIZES: dict[str, Any] = {"embed": 32, "deter": 16, "stoch": 4, "hidden": 32, "critic": 16, "posterior": "observation"}
+INFOPOWER: dict[str, Any] = SIZES | {"bound": "infonce", "free_nats": 0}  # a nat would hold much of so little
 
 
 def make_scene(seed: int, batch: int = 32, length: int = 12) -> tuple[TensorDict, Tensor, Tensor]:
@@ -39,8 +40,8 @@ def make_scene(seed: int, batch: int = 32, length: int = 12) -> tuple[TensorDict
 @pytest.mark.parametrize(
     ("config", "agent", "background"),
     [
-        (InfoPowerModelConfig(**SIZES, bound="infonce"), True, False),
-        (InfoPowerModelConfig(**SIZES, bound="infonce", inverse_scale=0.0, dual_init=1.0), False, True),
+        (InfoPowerModelConfig(**INFOPOWER), True, False),
+        (InfoPowerModelConfig(**INFOPOWER, inverse_scale=0.0, dual_init=1.0), False, True),
         (InfoPowerPlusModelConfig(**SIZES), True, False),
         (InfoPowerPlusModelConfig(**SIZES, inverse_scale=0.0), False, False),
     ],

@@ -18,7 +18,7 @@ from world_models.repo import RePoModelConfig
 SIZES: dict[str, Any] = {"embed": 13, "deter": 11, "stoch": 3, "hidden": 17, "reward_std": 0.6}
 BALANCED: dict[str, Any] = {"critic": 19, "free_nats": 0, "prior_scale": 0.7, "posterior_scale": 0.2}
 MODELS: list[ModelConfig] = [
-    InfoPowerModelConfig(**SIZES, critic=19, posterior_scale=0.3),
+    InfoPowerModelConfig(**SIZES, critic=19, free_nats=0, posterior_scale=0.3),
     InfoPowerPlusModelConfig(**SIZES, critic=19),
     DreamerModelConfig(**SIZES, **{name: value for name, value in BALANCED.items() if name != "critic"}),
     CDreamerModelConfig(**SIZES, **BALANCED),

@@ -53,8 +53,8 @@ class InfoPowerModelConfig(BodyConfig):
     forward_scale: float = 1.0
     posterior_scale: float = 0.3
     """Weight of the KL's pull on the posterior, against its pull on the prior."""
-    free_nats: float = 0.0
-    """KL below which the posterior is left alone."""
+    free_nats: float = 1.0
+    """KL below which the posterior is left alone: codes of small things fade before anything is known of them, else."""
     reward_scale: float = 1.0
     inverse_scale: float = 10.0
     """Weight of empowerment in C. What a code tells of an action is less than the KL that it costs before the prior
