@@ -2,7 +2,7 @@
 
 import torch
 
-from world_models.slices import mean_where, same_episode, shift, slice_resets, windows, windows_inside
+from world_models.slices import mean_where, shift, slice_resets, windows, windows_inside
 
 FIRST = torch.tensor([[False, False, False, True, False, False]])
 
@@ -17,10 +17,10 @@ def test_windows_are_the_latest_entries() -> None:
     assert windows(x, 3).flatten(1).view(4, 3).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]]
 
 
-def test_same_episode_looks_ahead_within_the_slice() -> None:
-    assert same_episode(FIRST, 1).tolist() == [[1, 1, 0, 1, 1]]
-    assert same_episode(FIRST, 2).tolist() == [[1, 0, 0, 1]]
-    assert same_episode(FIRST, 5).tolist() == [[0]]
+def test_windows_inside_say_which_rows_have_a_later_one_in_their_episode() -> None:
+    assert windows_inside(FIRST, 2)[:, 1:].tolist() == [[1, 1, 0, 1, 1]]
+    assert windows_inside(FIRST, 3)[:, 2:].tolist() == [[1, 0, 0, 1]]
+    assert windows_inside(FIRST, 6)[:, 5:].tolist() == [[0]]
 
 
 def test_mean_where() -> None:

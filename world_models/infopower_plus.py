@@ -33,7 +33,7 @@ from world_models.bounds import BilinearCritic, infonce
 from world_models.nets import InverseModel, full_precision
 from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
 from world_models.rssm import Trace
-from world_models.slices import mean_where, same_episode
+from world_models.slices import mean_where, windows_inside
 
 CONSTRAINTS = ("forward", "reward", "inverse")
 
@@ -135,7 +135,7 @@ class InfoPowerPlusModel(Body):
             deter, stoch = (x.unflatten(0, (-1, rest)) for x in (deter, stoch))  # (B, R, D), (B, R, S)
             with full_precision(deter):
                 scores = self.critic(torch.cat([deter, stoch], -1).float(), trace.embed[:, k:].float())  # (B, R, R)
-            told = infonce(scores) * same_episode(is_first, k)  # (B, R)
+            told = infonce(scores) * windows_inside(is_first, k + 1)[:, k:]  # (B, R)
             total = total + F.pad(told, (0, k)) / futures  # (B, T)
         return total
 
@@ -143,7 +143,7 @@ class InfoPowerPlusModel(Body):
         """Return the sum over k of ln q_k(a_t | z_t, z_{t+k}), and of how many: (B, T), (B, T)."""
         total, count = torch.zeros_like(stoch[..., 0]), torch.zeros_like(stoch[..., 0])
         for k in range(1, min(self.config.inverse_steps, stoch.shape[1] - 1) + 1):
-            same = same_episode(is_first, k)  # (B, T - k)
+            same = windows_inside(is_first, k + 1)[:, k:]  # (B, T - k)
             told = self.action_log_prob(stoch[:, :-k], stoch[:, k:], k, action[:, :-k]) * same  # (B, T - k)
             total, count = total + F.pad(told, (0, k)), count + F.pad(same, (0, k))
         return total, count
@@ -204,7 +204,8 @@ class InfoPowerPlusModel(Body):
 
         Nats over uniform for each action dimension.
         """
-        codes, action, same = self.observe(rows).stoch, rows["action"][:, :-1], same_episode(rows["is_first"], 1)
+        codes, action = self.observe(rows).stoch, rows["action"][:, :-1]
+        same = windows_inside(rows["is_first"], 2)[:, 1:]  # (B, T - 1)
         seen, shuffled = (
             mean_where(self.action_log_prob(c[:, :-1], c[:, 1:], 1, action) * same, same) / action.shape[-1]
             for c in (codes, codes.roll(1, 0))

@@ -32,12 +32,6 @@ def windows(x: Tensor, window: int) -> Tensor:
     return padded.unfold(1, window, 1).movedim(-1, -2)  # (B, T, W, C)
 
 
-def same_episode(is_first: Tensor, steps: int) -> Tensor:
-    """Mark rows of a slice (B, T) that lie in one episode with the row `steps` later: (B, T - steps), 1.0 or 0.0."""
-    episode = is_first.long().cumsum(1)  # (B, T) counts resets
-    return (episode[:, steps:] == episode[:, :-steps]).float()
-
-
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of already masked values over the mask."""
     return values.sum() / mask.sum().clamp(min=1)
