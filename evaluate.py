@@ -3,7 +3,6 @@
 Or a run, or a folder of runs, under all conditions of a suite: python evaluate.py RUN_OR_FOLDER --suite distracting.
 """
 
-import copy
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -122,11 +121,11 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     policies["random"] = RandomPolicy(envs.action_dim, envs.device, command.seed)
     for name, policy in policies.items():
         frames, progress = Frames(), Progress(envs.episode_length + 1)
-        envs.load_state_dict(copy.deepcopy(start))
+        envs.load_state_dict(start)
         watching = partial(watch, f"{distraction}, {name}", frames, progress)
         returns = evaluate(policy, envs, command.episodes, watch=watching)
         progress.clear()
-        envs.load_state_dict(copy.deepcopy(start))
+        envs.load_state_dict(start)
         look = measure if command.diagnostics else examine
         looked = look(command, config, policy, envs) if isinstance(policy, Examinable) else {}
         yield {

@@ -1,6 +1,5 @@
 """Train an agent: python train.py AGENT --task TASK [options]; the one loop, and what rebuilds a run."""
 
-import copy
 import logging
 import signal
 import sys
@@ -106,7 +105,7 @@ class Trainer:
         self.seen = ReplayBuffer(
             config.eval_episodes * (self.held_out.episode_length + 1), config.eval_episodes, device
         )
-        self.held_out_start = copy.deepcopy(self.held_out.state_dict())  # every evaluation sees the same episodes
+        self.held_out_start = self.held_out.state_dict()  # every evaluation sees the same episodes
         self.increment = config.num_envs * config.action_repeat
         self.should_learn = Ratio(config.train_ratio, self.increment)
         self.timestep, self.carry = self.envs.reset(), self.agent.initial_carry(config.num_envs)
@@ -140,14 +139,14 @@ class Trainer:
         """Return the mean and the spread of greedy episodes on held-out videos, and diagnostics of exploring ones."""
         metrics: dict[str, Tensor] = {}
         for name, policy in policies_of(self.agent).items():
-            self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+            self.held_out.load_state_dict(self.held_out_start)
             returns = evaluate(policy, self.held_out, self.config.eval_episodes)  # (episodes,)
             found = {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
             if self.config.diagnostics and isinstance(policy, Examinable):
-                self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+                self.held_out.load_state_dict(self.held_out_start)
                 found |= examined(policy, self.held_out, self.seen, thorough=False)
             if isinstance(policy, Assessable):
-                self.held_out.load_state_dict(copy.deepcopy(self.held_out_start))
+                self.held_out.load_state_dict(self.held_out_start)
                 found |= policy.assess(self.held_out)
             metrics |= {name + metric: value for metric, value in found.items()}
         return metrics
@@ -193,27 +192,34 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
-    trainer = Trainer(config, run)
-    with opened(run, resume), caught_signals() as caught:
-        newest = checkpoint.newest(run / "checkpoints")
-        if newest is not None:
-            trainer.load(newest)
-        save_config(run, config)
-        begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
-        print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
-        if config.prefill >= config.steps:
-            print(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
-        trainer.logger.start(trainer.step)
-        try:
-            trainer.train(stopped=lambda: bool(caught))
-        except (FloatingPointError, RuntimeError, ValueError) as error:
-            stop_if_not_finite(trainer, error)
-            raise
-        finally:
-            trainer.logger.close()
+    with opened(run, resume):
+        trainer = Trainer(config, run)
+        with caught_signals() as caught:
+            go_on(trainer, stopped=lambda: bool(caught))
     if caught:
         print(f"stopped by {signal.Signals(caught[0]).name} at step {trainer.step:,}; --resume goes on", flush=True)
         raise SystemExit(128 + caught[0])
+
+
+def go_on(trainer: Trainer, stopped: Callable[[], bool]) -> None:
+    """Train from the newest checkpoint of the trainer's run, or from the start."""
+    config, run = trainer.config, trainer.run
+    newest = checkpoint.newest(run / "checkpoints")
+    if newest is not None:
+        trainer.load(newest)
+    save_config(run, config)
+    begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
+    print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
+    if config.prefill >= config.steps:
+        print(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
+    trainer.logger.start(trainer.step)
+    try:
+        trainer.train(stopped)
+    except (FloatingPointError, RuntimeError, ValueError) as error:
+        stop_if_not_finite(trainer, error)
+        raise
+    finally:
+        trainer.logger.close()
 
 
 def stop_if_not_finite(trainer: Trainer, error: Exception) -> None:

@@ -30,7 +30,7 @@ from world_models.infopower import InfoPowerModelConfig
 from world_models.nets import mlp
 from world_models.objectives import ModelConfig, make_model
 from world_models.rssm import Trace
-from world_models.slices import slice_resets, windows, windows_inside
+from world_models.slices import has_reward, slice_resets, windows, windows_inside
 from world_models.world_model import Constrained, Empowering, WorldModel, primal_parameters
 
 EXAMINED = 50  # batches
@@ -176,8 +176,7 @@ class InfoPower:
 
     def update_model(self, rows: TensorDict) -> tuple[Trace, dict[str, Tensor]]:
         """Ascend the Lagrangian over the model and descend it over the dual variable, on rows (B, T)."""
-        answered = (~rows["is_first"]).float()  # (B, T)
-        self.reward_moments.update(rows["reward"], answered)
+        self.reward_moments.update(rows["reward"], has_reward(rows["is_first"]))
         with autocast(self.config.precision, self.device):
             losses, trace, metrics = self.model_losses(rows, self.reward_moments.standardize(rows["reward"]))
         scales = self.model.scales()
@@ -226,18 +225,18 @@ class InfoPower:
     def imagine(self, trace: Trace, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Roll the policy out in the prior from rows of the trace.
 
-        Returns features (H+1, N, F), standardised rewards (H, N), the entropy H(pi) in nats (H, N), and, if the model
-        has an inverse model, empowerment ln q(a | z, z-) + H(pi) in nats (H, N).
+        Returns features (H+1, N, F), standardised rewards (H, N), the entropy H(pi) in nats (H, N), and, if it has
+        a weight, empowerment ln q(a | z, z-) + H(pi) in nats (H, N).
         """
         c, model, window = self.config, self.model, self.window
         # (B*T,) rows with a past for the inverse model, and with a row before them: a slice's first has an empty memory
         # and knows no speed (our choice)
         inside = windows_inside(is_first, max(window - 1, 2)).flatten()
         chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
-        deter, stoch = (x.detach().flatten(0, 1)[chosen] for x in (trace.deter, trace.stoch))  # (N, D), (N, S)
         deters, stochs = (
             list(windows(x.detach(), window).flatten(0, 1)[chosen, 1:].unbind(1)) for x in (trace.deter, trace.stoch)
         )  # W-1 of (N, D), (N, S)
+        deter, stoch = deters[-1], stochs[-1]  # (N, D), (N, S)
         feats, draws, actions = [torch.cat([deter, stoch], -1)], [], []
         for _ in range(c.horizon):
             draws.append(self.actor(feats[-1]))
@@ -251,7 +250,7 @@ class InfoPower:
         feat, action = torch.stack(feats), torch.stack(actions)
         entropy = Draw(*map(torch.stack, zip(*draws, strict=True))).entropy()  # (H, N)
         empowerment = None
-        if isinstance(model, Empowering):
+        if c.empowerment and isinstance(model, Empowering):
             evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), action)  # (H, N)
             empowerment = evidence + entropy  # (H, N)
         return feat, model.reward(feat[1:]), entropy, empowerment
@@ -260,8 +259,7 @@ class InfoPower:
         """Return what latents tell, and what an inverse model knows of actions with and without the pictures."""
         metrics, length = {}, min(self.config.length, replay.size)
         if isinstance(self.model, Empowering):
-            samples = [replay.sample(self.config.batch, length)[0] for _ in range(EXAMINED)]
-            leaks = [self.model.leak(rows) for rows in samples]
+            leaks = [self.model.leak(replay.sample(self.config.batch, length)[0]) for _ in range(EXAMINED)]
             metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
         # slices that do not overlap: a bound on information counts a row that comes twice as one that cannot be told
         rows = replay.latest(replay.size // length * length).unflatten(1, (-1, length)).flatten(0, 1)

@@ -39,7 +39,7 @@ class RunningMoments(nn.Module):
         """Return mean and standard deviation, each 0-dim."""
         weight = self.weight.clamp(min=self.rate)  # as after one batch, if there was none yet
         mean = self.first / weight
-        return mean, (self.second / weight - mean.square()).clamp(min=1e-8).sqrt().clamp(min=1e-3)
+        return mean, (self.second / weight - mean.square()).clamp(min=1e-6).sqrt()
 
 
 class RunningRange(nn.Module):

@@ -87,9 +87,10 @@ class ReplayBuffer:
         Draws from torch's default generator of the device. Raises ValueError while fewer than `length` steps are held.
         """
         if self.size < length:
+            more = "--prefill" if self.length >= length else "--replay-size, or lower --num-envs"
             raise ValueError(
                 f"slices of {length} steps need as many in the replay, which holds {self.size} of each environment: "
-                "raise --prefill"
+                f"raise {more}"
             )
         start = torch.randint(self.size - length + 1, (batch, 1), device=self.device)  # (B, 1), 0 is the oldest
         shared = round(self.shared * batch)

@@ -210,7 +210,7 @@ class BatchedEnv:
         return self._engine.fields
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the environments' future depends on; draws and videos included."""
+        """Return a copy of what the environments' future depends on; draws and videos included."""
         return {
             "physics": self._engine.state().cpu(),
             "parameters": {name: values.cpu().clone() for name, values in self._engine.parameters.items()},

@@ -151,7 +151,7 @@ def test_gradient_penalty_by_hand() -> None:
     """f = 3 x_1 + 4 y_2 has slope 5 everywhere, so rows pay 10 (5 - 1)^2; weights feel it, inputs do not."""
     weight = torch.tensor([3.0, 4.0], requires_grad=True)
     x, y = torch.randn(7, 2, requires_grad=True), torch.randn(7, 3, requires_grad=True)
-    penalty = gradient_penalty(lambda a, b: weight[0] * a[:, :1] + weight[1] * b[:, 1], x, y)
+    penalty = gradient_penalty(lambda a, b: weight[0] * a[..., :1] + weight[1] * b[..., 1:2].mT, x, y)
     torch.testing.assert_close(penalty, torch.full((7,), 160.0))
     gradients = torch.autograd.grad(penalty.mean(), (weight, x, y), allow_unused=True)
     torch.testing.assert_close(gradients[0], 2 * 10 * 4 * torch.tensor([3.0, 4.0]) / 5)

@@ -57,6 +57,15 @@ def test_a_constant_target_has_no_r_squared() -> None:
     assert found.isnan().tolist() == [False, True, False]
 
 
+def test_a_code_that_rounding_alone_moves_tells_nothing() -> None:
+    """Three units hold the target; a fourth, of another episode, differs from 1 by a bit."""
+    torch.manual_seed(0)
+    codes = torch.cat([torch.randn(4, 101, 3), torch.ones(4, 101, 1)], -1)
+    codes[0, 7, 3] += 6e-8
+    codes[3, ::20, 3] += 6e-8
+    assert probe(codes, codes[..., :1]).item() > 0.99
+
+
 def test_similarity_by_hand() -> None:
     """Edges of the points 0, 1, 3 are 1, 3, 2 twelfths times two, of 0, 1, 2 they are 1, 2, 1 twelfths times three."""
     codes, states = torch.tensor([[0.0], [1.0], [3.0]]), torch.tensor([[0.0], [1.0], [2.0]])

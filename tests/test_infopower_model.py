@@ -143,6 +143,22 @@ def test_dual_ascent_solves_a_known_problem() -> None:
     assert model.log_dual.exp().item() == pytest.approx(1, abs=0.05)
 
 
+def test_the_dual_variable_turns_back_after_a_target_out_of_reach() -> None:
+    """Unbounded, lambda and its gradient grow for ever, and Adam remembers them for as long."""
+    model = make_model(replace(CONFIG, dual_init=50.0))
+    dual = torch.optim.Adam(model.dual_parameters(), 1e-2)
+
+    def update(above: float, count: int) -> float:
+        for _ in range(count):
+            dual.zero_grad()
+            model.dual_loss({"model/constraint": torch.tensor(CONFIG.constraint + above)}).backward()
+            dual.step()
+        return model.duals()["model/dual"].item()
+
+    assert update(-1.2, 2000) == pytest.approx(1000, rel=0.02)
+    assert update(1.2, 300) < 700
+
+
 def test_leak_shows_who_answers_without_looking() -> None:
     """Where observations hold nothing of the action, only a model that reads h knows it, shuffled or not."""
     found = {}

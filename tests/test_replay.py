@@ -198,7 +198,7 @@ def test_a_control_group_limits_what_is_available(tmp_path: Path, monkeypatch: p
 
 
 def test_too_short_a_replay_says_so() -> None:
-    with pytest.raises(ValueError, match="slices of 5 steps need as many in the replay, which holds 3"):
+    with pytest.raises(ValueError, match="which holds 3 of each environment: raise --prefill"):
         fill(3).sample(2, 5)
     with pytest.raises(ValueError, match="latest 5 steps"):
         fill(3).latest(5)

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MultipleLocator
 
-from agents.archive.files import replace
 from agents.runs.summary import SCALE
+from agents.runs.tensor_folder import replace
 from views.curves import save
 from views.tables import improvement_table, markdown_table, together
 

@@ -22,7 +22,7 @@ from torch.nn.utils import parametrizations
 
 from world_models.nets import full_precision
 
-Critic = Callable[[Tensor, Tensor], Tensor]  # (K, X), (K, Y) -> (K, K)
+Critic = Callable[[Tensor, Tensor], Tensor]  # (..., K, X), (..., K, Y) -> (..., K, K)
 
 GRADIENT_PENALTY = 10.0  # weight, as in WGAN-GP (arXiv 1704.00028, section 4)
 MIN_DISTANCE = 1e-6  # where a norm has no gradient
@@ -113,7 +113,8 @@ def gradient_penalty(critic: Critic, x: Tensor, y: Tensor) -> Tensor:
     share = torch.rand(len(y), 1, device=y.device)  # (K, 1)
     points = x.requires_grad_(), y.lerp(other, share).requires_grad_()  # (K, X), (K, Y)
     with torch.enable_grad():
-        slopes = torch.autograd.grad(critic(*points).diagonal().sum(), points, create_graph=True)
+        scores = critic(*(point.unsqueeze(1) for point in points))  # (K, 1, 1), of each with its own alone
+        slopes = torch.autograd.grad(scores.sum(), points, create_graph=True)
     norm = (torch.cat(slopes, 1).square().sum(1) + MIN_DISTANCE**2).sqrt()  # (K,)
     return GRADIENT_PENALTY * (norm - 1).square()
 

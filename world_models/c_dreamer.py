@@ -16,8 +16,9 @@ from torch import Tensor
 
 from world_models.bounds import infonce
 from world_models.nets import full_precision, mlp
-from world_models.parts import Body, BodyConfig, answered, free, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, free, kl_sides, post_metrics
 from world_models.rssm import Trace
+from world_models.slices import has_past
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class CDreamerModel(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        _, known = answered(first)  # (B, T)
+        known = has_past(first)  # (B, T)
         query, key = self.query(trace.feat).flatten(0, 1), self.key(trace.embed).flatten(0, 1)  # (B*T, critic)
         with full_precision(query):
             information = infonce(query @ key.T).view(first.shape)  # (B, T)

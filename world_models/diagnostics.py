@@ -12,10 +12,11 @@ CONSTANT = 1e-4  # share of its largest standard deviation below which a column 
 def ridge(x: Tensor, y: Tensor, strength: float = RIDGE) -> Callable[[Tensor], Tensor]:
     """Fit targets (K, Y) linearly by inputs (K, X); return what predicts them, (L, X) -> (L, Y).
 
-    Inputs are standardised by x's own mean and deviation, and the penalty grows with K. In float64.
+    Inputs are standardised by x's own mean and deviation, constant ones left out, and the penalty grows with K. In
+    float64.
     """
     x, y = x.double(), y.double()
-    mean, std, middle = x.mean(0), x.std(0).clamp(min=1e-9), y.mean(0)
+    mean, std, middle = x.mean(0), deviation(x), y.mean(0)
     inputs = (x - mean) / std  # (K, X)
     gram = inputs.T @ inputs + strength * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)  # (X, X)
     weights = torch.linalg.solve(gram, inputs.T @ (y - middle))  # (X, Y)
@@ -78,5 +79,10 @@ def nearest(codes: Tensor, queries: Tensor, allowed: Tensor, count: int = 1) -> 
 def standardized(x: Tensor) -> Tensor:
     """Return columns (K, X) of mean 0 and deviation 1, in float64; constant ones become 0."""
     x = x.double()
-    centred, std = x - x.mean(0), x.std(0)
-    return centred / std.clamp(min=CONSTANT * std.max().clamp(min=1e-9))
+    return (x - x.mean(0)) / deviation(x)
+
+
+def deviation(x: Tensor) -> Tensor:
+    """Return the standard deviation of columns (K, X) -> (X,), or one too large for them where they are constant."""
+    std = x.std(0)
+    return std.clamp(min=CONSTANT * std.max().clamp(min=1e-9))

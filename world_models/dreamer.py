@@ -14,8 +14,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from world_models.nets import Decoder
-from world_models.parts import Body, BodyConfig, answered, free, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, free, kl_sides, post_metrics
 from world_models.rssm import Trace
+from world_models.slices import has_past
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class DreamerModel(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        _, known = answered(first)  # (B, T)
+        known = has_past(first)  # (B, T)
         # -ln q(o_t | z_t), summed over pixels and channels, without its constant
         reconstruction = 0.5 * self.decoder.square_error(trace.feat, rows)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)

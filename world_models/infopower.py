@@ -8,11 +8,12 @@
 
     L   = sum_t [ I(o_t; z_t) + lambda (C_t - c0) ],   lambda >= 0, ascended over the model, descended over lambda.
 
-H(pi) does not depend on the model. In C we count that of a uniform guess, ln 2 for each action dimension, so that c0
-asks the same of any number of actions. The loss is -L / (1 + lambda), which has the same optimum and keeps the size of
-the gradient when lambda grows. The paper prints no hyper-parameters: all of this, and all defaults, are our choice.
-Reward and action come before the rest of the picture: lambda starts high and falls only once the constraint holds, and
-empowerment weighs more than the KL, until the inverse model knows enough.
+H(pi) does not depend on the model. In C we count that of a uniform guess, ln 2 for each action dimension: what knows
+nothing of actions counts nothing, whatever their number. The loss is -L / (1 + lambda), which keeps the size of the
+gradient when lambda grows, with a weight for each term; C, which lambda follows, counts each term once, unweighed. The
+paper prints no hyper-parameters: all of this, and all defaults, are our choice. Reward and action come before the rest
+of the picture: lambda starts high and falls only once the constraint holds, and empowerment weighs more than the KL,
+until the inverse model knows enough.
 """
 
 import math
@@ -26,9 +27,9 @@ from torch import Tensor, nn
 
 from world_models.bounds import BOUNDS
 from world_models.nets import InverseModel
-from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, bounded_dual, kl_sides, log_dual, post_metrics
 from world_models.rssm import Trace
-from world_models.slices import mean_where, shift, windows, windows_inside
+from world_models.slices import has_past, has_reward, mean_where, shift, windows, windows_inside
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ class InfoPowerModelConfig(BodyConfig):
     dual_init: float = 50.0
     """First lambda."""
     dual_lr: float = 1e-3
-    """Learning rate of log lambda."""
+    """Learning rate of ln lambda."""
+    dual_max: float = 1000.0
+    """Largest lambda, and the inverse of the smallest."""
 
 
 class InfoPowerModel(Body):
@@ -83,12 +86,12 @@ class InfoPowerModel(Body):
         self.inverse = InverseModel(config.inverse_window * code, action_dim, config.hidden, config.inverse_bins)
         self.bound = BOUNDS[config.bound]
         self.critic = self.bound.critic(self.core.stoch, config.embed, config.critic)
-        self.log_dual = nn.Parameter(torch.tensor(math.log(config.dual_init)))
+        self.log_dual = log_dual(config.dual_init, config.dual_max)
 
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        answers, known = answered(first)  # (B, T), (B, T)
+        answers, known = has_reward(first), has_past(first)  # (B, T), (B, T)
 
         # I(O; Z): lower bound with other rows across time and batch as negatives
         pairs = trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, S), (B*T, E)
@@ -136,11 +139,12 @@ class InfoPowerModel(Body):
         return [self.log_dual]
 
     def dual_loss(self, metrics: Mapping[str, Tensor]) -> Tensor:
-        """Return lambda (C - c0), to be minimised over log lambda: lambda grows while C < c0.
+        """Return lambda (C - c0), to be minimised over ln lambda: lambda grows while C < c0.
 
         The paper's printed update uses the primal gradient, a misprint.
         """
-        return self.log_dual.exp() * (metrics["model/constraint"].detach() - self.config.constraint)
+        dual = bounded_dual(self.log_dual, self.config.dual_max)
+        return dual * (metrics["model/constraint"].detach() - self.config.constraint)
 
     def duals(self) -> dict[str, Tensor]:
         return {"model/dual": self.log_dual.detach().exp()}
@@ -166,8 +170,8 @@ class InfoPowerModel(Body):
     def leak(self, rows: TensorDict) -> dict[str, Tensor]:
         """Measure what the inverse model knows without the picture.
 
-        Nats over uniform per action dimension, with the observations as they are and with the stochastic codes shuffled
-        across the batch. An inverse model that reads h answers either way; one that looks falls to zero or below.
+        Nats over uniform per action dimension, with the observations as they are and with the stochastic codes of
+        another slice. An inverse model that reads h answers either way; one that looks falls to zero or below.
         """
         trace = self.observe(rows)
         inside = windows_inside(rows["is_first"], self.config.inverse_window).unsqueeze(-1)

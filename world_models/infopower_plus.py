@@ -31,9 +31,9 @@ from torch.nn import functional as F
 
 from world_models.bounds import BilinearCritic, infonce
 from world_models.nets import InverseModel, full_precision
-from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, bounded_dual, kl_sides, log_dual, post_metrics
 from world_models.rssm import Trace
-from world_models.slices import mean_where, windows_inside
+from world_models.slices import has_past, has_reward, mean_where, windows_inside
 
 CONSTRAINTS = ("forward", "reward", "inverse")
 
@@ -90,7 +90,7 @@ class InfoPowerPlusModel(Body):
         head = (2 * self.core.stoch, action_dim, c.hidden, c.inverse_bins)
         self.inverse = nn.ModuleList(InverseModel(*head) for _ in range(c.inverse_steps))  # by k - 1
         self.critic = BilinearCritic(self.core.feat, c.embed, c.critic)
-        self.log_dual = nn.Parameter(torch.tensor(c.dual_init).log())  # as CONSTRAINTS
+        self.log_dual = log_dual(c.dual_init, c.dual_max)  # as CONSTRAINTS
         log_reward = -0.5 * c.reward_error / c.reward_std**2 - math.log(c.reward_std) - 0.5 * math.log(2 * math.pi)
         log_action = action_dim * (c.action_nats - math.log(2))  # uniform on [-1, 1]: -ln 2
         self.targets = {"forward": -c.kl, "reward": log_reward, "inverse": log_action}
@@ -98,7 +98,7 @@ class InfoPowerPlusModel(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        answers, known = answered(first)  # (B, T), (B, T)
+        answers, known = has_reward(first), has_past(first)  # (B, T), (B, T)
         information = self.information(trace, rows["action"], first)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)
@@ -168,14 +168,9 @@ class InfoPowerPlusModel(Body):
         return [self.log_dual]
 
     def dual_loss(self, metrics: Mapping[str, Tensor]) -> Tensor:
-        """Return sum of lambda (C - target): each lambda grows while its constraint is below its target.
-
-        A target out of reach would drive lambda up for ever, so ln lambda is first projected into a range.
-        """
-        with torch.no_grad():
-            self.log_dual.clamp_(-math.log(self.config.dual_max), math.log(self.config.dual_max))
+        """Return sum of lambda (C - target): each lambda grows while its constraint is below its target."""
         slack = [metrics[f"model/constraint_{name}"].detach() - self.targets[name] for name in CONSTRAINTS]
-        return (self.log_dual.exp() * torch.stack(slack)).sum()
+        return (bounded_dual(self.log_dual, self.config.dual_max) * torch.stack(slack)).sum()
 
     def duals(self) -> dict[str, Tensor]:
         return {
@@ -200,7 +195,7 @@ class InfoPowerPlusModel(Body):
 
     @torch.no_grad()
     def leak(self, rows: TensorDict) -> dict[str, Tensor]:
-        """Measure what is known of the action one step ahead, with the picture and with other episodes' codes.
+        """Measure what is known of the action one step ahead, with the picture and with another slice's codes.
 
         Nats over uniform for each action dimension.
         """

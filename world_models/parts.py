@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from world_models.latents import LATENTS, Distribution
 from world_models.nets import Encoder, mlp
 from world_models.rssm import POSTERIORS, Core, Trace
-from world_models.slices import mean_where, shift, slice_resets, windows_inside
+from world_models.slices import has_past, has_reward, mean_where, shift, slice_resets
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,11 @@ class Body(nn.Module):
 
     def reward_terms(self, trace: Trace, reward: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
         """Return log q(r_t | z_t) (B, T) of the posterior's sample and of the prior's, which imagination reads."""
-        answers, known = answered(is_first)
         prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
         return (
-            normal_log_prob(self.reward(trace.feat), reward, self.config.reward_std) * answers,
-            normal_log_prob(self.reward(prior_feat), reward, self.config.reward_std) * known,
+            normal_log_prob(self.reward(trace.feat), reward, self.config.reward_std) * has_reward(is_first),
+            normal_log_prob(self.reward(prior_feat), reward, self.config.reward_std) * has_past(is_first),
         )
-
-
-def answered(is_first: Tensor) -> tuple[Tensor, Tensor]:
-    """Mark (B, T) rows whose reward and action precede them, and those whose prior has a past in the slice too."""
-    answers = (~is_first).float()  # (B, T)
-    return answers, answers * windows_inside(is_first, 2)
 
 
 def kl_sides(post: Distribution, prior: Distribution) -> tuple[Tensor, Tensor]:
@@ -86,6 +79,25 @@ def free(kl: Tensor, known: Tensor, nats: float) -> Tensor:
     """Keep KL (B, T) where its mean over known rows is above `nats`, which stand in its place elsewhere (Dreamer)."""
     kl = kl * known  # (B, T)
     return torch.where(mean_where(kl, known) > nats, kl, nats * known)
+
+
+def log_dual(first: float | tuple[float, ...], most: float) -> nn.Parameter:
+    """Return ln lambda, to be learned; raise ValueError for a first lambda outside of 1 / most to most."""
+    dual = torch.tensor(first)
+    if not 1 / most <= dual.min() <= dual.max() <= most:
+        told = " ".join(f"{value:g}" for value in dual.flatten().tolist())
+        raise ValueError(f"--agent.model.dual-init {told} must lie from 1 / dual-max to dual-max, {most:g}")
+    return nn.Parameter(dual.log())
+
+
+def bounded_dual(log_dual: nn.Parameter, most: float) -> Tensor:
+    """Project ln lambda so that lambda lies from 1 / most to most, in place, and return lambda.
+
+    A target out of reach would drive it up for ever, and what has risen for long takes longer to fall.
+    """
+    with torch.no_grad():
+        log_dual.clamp_(-math.log(most), math.log(most))
+    return log_dual.exp()
 
 
 def normal_log_prob(mean: Tensor, value: Tensor, std: float) -> Tensor:

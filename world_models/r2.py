@@ -17,8 +17,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from world_models.nets import Output, full_precision, initialize
-from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, kl_sides, post_metrics
 from world_models.rssm import Trace
+from world_models.slices import has_past
 
 MIN_STD = 1e-8
 
@@ -52,7 +53,7 @@ class R2Model(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        _, known = answered(first)  # (B, T)
+        known = has_past(first)  # (B, T)
         projected, embed = self.projection(trace.feat).flatten(0, 1), trace.embed.flatten(0, 1)  # (B*T, E), (B*T, E)
         redundancy = barlow_twins(projected, embed.detach(), c.off_diagonal)  # (), of all rows together
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)

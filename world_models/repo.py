@@ -15,8 +15,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from world_models.parts import Body, BodyConfig, answered, kl_sides, post_metrics
+from world_models.parts import Body, BodyConfig, kl_sides, post_metrics
 from world_models.rssm import Trace
+from world_models.slices import has_past
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class RePoModel(Body):
     def losses(self, rows: TensorDict, reward: Tensor) -> tuple[dict[str, Tensor], Trace, dict[str, Tensor]]:
         """Return unreduced losses (B, T), the trace, and metrics; `reward` (B, T) is standardised."""
         c, trace, first = self.config, self.observe(rows), rows["is_first"]
-        _, known = answered(first)  # (B, T)
+        known = has_past(first)  # (B, T)
         kl_prior, kl_post = kl_sides(trace.post, trace.prior)  # (B, T), (B, T)
         forward = (c.prior_share * kl_prior + (1 - c.prior_share) * kl_post - c.target) * known  # (B, T)
         log_prob, prior_log_prob = self.reward_terms(trace, reward, first)  # (B, T), (B, T)

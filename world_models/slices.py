@@ -17,6 +17,16 @@ def slice_resets(is_first: Tensor) -> Tensor:
     return reset
 
 
+def has_reward(is_first: Tensor) -> Tensor:
+    """Mark (B, T) rows with an action and a reward before them, be it outside of the slice: 1.0 or 0.0."""
+    return (~is_first).float()
+
+
+def has_past(is_first: Tensor) -> Tensor:
+    """Mark (B, T) rows with a row of their episode before them in the slice, so with a prior: 1.0 or 0.0."""
+    return windows_inside(is_first, 2)
+
+
 def windows_inside(is_first: Tensor, window: int) -> Tensor:
     """Mark (B, T) rows whose `window` latest rows lie in one episode and in the slice: 1.0 or 0.0."""
     start = slice_resets(is_first)

@@ -13,8 +13,6 @@ from agents.archive.archive import Archive
 from agents.archive.tessellations import Tessellation, from_spec
 from agents.runs import tensor_folder
 from agents.runs.tensor_folder import DAMAGE, one_line
-from agents.runs.tensor_folder import read as read  # as others know them
-from agents.runs.tensor_folder import replace as replace
 
 if TYPE_CHECKING:
     import pandas

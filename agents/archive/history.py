@@ -13,7 +13,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from agents.archive.archive import Archive
-from agents.archive.files import read, replace
+from agents.runs.tensor_folder import read, replace
 
 FILE = "history.safetensors"
 EMPTY = -1  # serial number of no elite

@@ -12,7 +12,7 @@ from typing import Any
 
 from agents.config import Config, rebuild
 from agents.registry import preset
-from agents.runs.tensor_folder import DAMAGE, one_line
+from agents.runs.tensor_folder import DAMAGE, one_line, replace
 
 
 @contextmanager
@@ -50,10 +50,8 @@ def locked(run: Path, resume: bool) -> int:
 
 def save_config(run: Path, config: Config[Any]) -> None:
     """Write the configuration into a run folder; raise OSError, in one line, if that cannot be."""
-    aside = run / "config.json.unfinished"
     try:
-        aside.write_text(json.dumps(asdict(config), indent=2) + "\n")
-        os.replace(aside, run / "config.json")
+        replace(run / "config.json", (json.dumps(asdict(config), indent=2) + "\n").encode())
     except OSError as error:
         raise OSError(f"cannot write to run folder {run}: {error.strerror}") from error
 

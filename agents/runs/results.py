@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.archive.files import replace
+from agents.runs.tensor_folder import replace
 
 FILE = "evaluation.json"
 IDENTITY = ("suite", "condition", "videos", "policy")  # what a condition of a suite takes the place of
