@@ -13,7 +13,7 @@ from torch import Tensor
 
 import envs as environments
 from agents.acceleration import keep_memory
-from agents.agent import Agent, Assessable, Examinable, Exportable, policies_of
+from agents.agent import Agent, Assessable, Examinable, Exportable, metrics_of, policies_of
 from agents.command_line import answered, default_run, parse, refuse_changes, resumable
 from agents.config import Config, validate
 from agents.evaluation import evaluate
@@ -130,6 +130,7 @@ class Trainer:
             if should_evaluate(self.step) or finished:
                 logger.add(self.evaluate())
             if should_log(self.step) or finished:
+                logger.add(metrics_of(agent))
                 logger.write(self.step)
             if should_save(self.step) or finished or stop:
                 self.save()

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
         page = write_page(command) if len(runs) == 1 and archives_of(command.runs[0]) else None
+        empty = empty_archives(command.runs[0]) if len(runs) == 1 else []
     print(curves.summary(runs))
     for name, value in found.items():
         print(f"{name:<24}{value:>10.3f}")
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"written: {of / 'skills.html'} and, beside it, skills.png, skills.gif and skills.json")
     if page is not None:
         print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
+    for folder in empty:
+        print(f"not shown: {folder} holds no elite yet")
 
 
 def check(command: Command) -> None:
@@ -78,14 +81,20 @@ def check(command: Command) -> None:
     for run in (command.runs[0], command.other):
         tasks.append(load_config(run).task)
         if not archives_of(run):
-            raise ValueError(f"the run {run} has no archive that --with could show")
+            raise ValueError(f"the run {run} has no archive with elites that --with could show")
     if tasks[0] != tasks[1]:
         raise ValueError(f"--with shows two archives of one task, not of {tasks[0]} and {tasks[1]}")
 
 
 def archives_of(run: Path) -> list[str]:
-    """Return which of the agents of a run fill archives, as `parts_of` names them."""
-    return [name for name in parts_of(load_config(run)) if archives.has_archive(run / name)]
+    """Return which of the agents of a run have filled archives, as `parts_of` names them."""
+    return [name for name in parts_of(load_config(run)) if archives.elites_in(run / name)]
+
+
+def empty_archives(run: Path) -> list[Path]:
+    """Return the archives of a run that hold nothing yet."""
+    folders = [run / name for name in parts_of(load_config(run))]
+    return [folder / archives.FOLDER for folder in folders if archives.elites_in(folder) == 0]
 
 
 def write_page(command: Command) -> Path:
@@ -111,8 +120,8 @@ def play_elites(run: Path, name: str, seconds: float) -> tuple[archives.Shown, l
     """Read the archive of one of a run's agents, play each elite once, from a start that training has not seen."""
     whole = load_config(run)
     config = parts_of(whole)[name]
-    rows = curves.load_run(run, whole).part(name, config).rows
-    shown = archives.load(run / name, config.measures, rows, f"{run.name}/{name}".rstrip("/"))
+    told = curves.load_run(run, whole).part(name, config)
+    shown = archives.load(run / name, config.measures, told, f"{run.name}/{name}".rstrip("/"))
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
     agent: Any = policies_of(load_agent(run, whole, envs)[0])[name]

@@ -79,6 +79,21 @@ class Assessable(Protocol):
 
 
 @runtime_checkable
+class Telling(Protocol):
+    """An agent with figures of what it has found so far, which are not averages over updates."""
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Return 0-dim metrics, as they are now."""
+        ...
+
+
+def metrics_of(agent: Policy) -> dict[str, Tensor]:
+    """Return what an agent, or each of its parts, has to tell of what it has found so far."""
+    telling = {name: policy for name, policy in policies_of(agent).items() if isinstance(policy, Telling)}
+    return {name + metric: value for name, policy in telling.items() for metric, value in policy.metrics().items()}
+
+
+@runtime_checkable
 class Exportable(Protocol):
     """An agent whose findings other programs read."""
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 ONE_AT_LEAST = (
     *("size", "action-repeat", "num-envs", "steps", "replay-size", "eval-episodes", "log-every"),
     *("batch", "length", "horizon", "starts", "hidden", "deter", "stoch", "classes", "embed", "critic", "net-arch"),
-    "convolutions",
+    *("convolutions", "members"),
 )
 LEAST = dict.fromkeys(ONE_AT_LEAST, 1) | {"inverse-bins": 2, "inverse-window": 2}  # of other whole numbers it is 0
 ABOVE_ZERO = ("dual-init", "dual-max", "reward-std", "std", "model-clip", "behaviour-clip")

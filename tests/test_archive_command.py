@@ -93,6 +93,13 @@ def test_without_a_history_arrivals_tell_it(runs: tuple[Path, Path], tmp_path: P
     np.testing.assert_array_equal(np.where(np.isnan(last), -np.inf, last), archive.objective)
 
 
+def test_an_archive_without_elites_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "early", "--steps", "24")
+    visualize.main([str(run)])
+    assert f"not shown: {run}/archive holds no elite yet" in capsys.readouterr().out
+    assert (run / "curves.png").exists() and not (run / "archive.html").exists()
+
+
 def test_what_cannot_be_shown_is_one_line(
     runs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +110,7 @@ def test_what_cannot_be_shown_is_one_line(
     (damaged / "archive" / history.FILE).write_bytes(b"no")
     one = str(runs[0])
     cases = [
-        ([one, "--with", str(bare)], f"the run {bare} has no archive that --with could show"),
+        ([one, "--with", str(bare)], f"the run {bare} has no archive with elites that --with could show"),
         ([one, "--with", str(other)], "--with shows two archives of one task, not of cheetah_run and walker_walk"),
         ([one, one, "--out", "x.png", "--with", one], "--with OTHER shows two archives: name one run before it"),
         ([one, "--seconds", "-1"], "--seconds must be at least 0, not -1.0"),

@@ -141,7 +141,7 @@ def test_rows_say_their_episode_and_what_it_was_meant_for() -> None:
         and not aimed.all()
         and torch.equal(aimed[:, 1:][~rows["is_first"][:, 1:]], aimed[:, :-1][~rows["is_first"][:, 1:]])
     )
-    found = agent.update(replay)
+    found = agent.update(replay) | agent.metrics()
     for name in ("iso_line", "policy_gradient", "injected"):
         assert found[f"emitter/{name}/evaluations"] > 0
     assert found["emitter/policy_gradient/change"] > 0

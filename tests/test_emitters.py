@@ -62,6 +62,14 @@ def test_shares_hold_over_batches_of_any_size() -> None:
     assert emitters.split(6) == {"one": 1, "two": 2, "late": 3}
 
 
+def test_someone_makes_solutions_where_those_with_a_share_cannot() -> None:
+    """As where `random` is done, `genetic` 0, and there is too little in the replay for critics."""
+    emitters = Emitters(
+        {"done": Emitter(1.0, constant(1), lambda: False), "spare": Emitter(0.0, constant(2), always)}, "cpu"
+    )
+    assert emitters.split(3) == {"spare": 3}
+
+
 def test_counts_and_debts_are_kept() -> None:
     def make() -> Emitters:
         return Emitters({"a": Emitter(0.7, constant(1), always), "b": Emitter(0.3, constant(2), always)}, "cpu")

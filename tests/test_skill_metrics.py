@@ -70,6 +70,7 @@ def test_measures_by_hand() -> None:
         found["reached"] == pytest.approx((4 + 2 + 4 + 2 + 1 + 2) / 6)
         and 1 <= found["reached_low"] <= found["reached_high"] <= 4
     )
+    assert metrics.diversity(torch.ones(1, 2)) == 0  # which JSON can say
     assert found["diversity"] == pytest.approx((20**0.5 + 8 + 20**0.5) / 3 * 0.75)  # of 1 and 1/2
     assert found.keys() == {"coverage", "bin", "reached", "reached_low", "reached_high", "diversity"}
 

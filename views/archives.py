@@ -1,5 +1,6 @@
 """What a page shows of a run's archive: its cells and elites, how it filled, and the curves of its figures."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from agents.archive.tessellations import CVT
 from agents.map_elites import FOLDER
 from agents.runs.tensor_folder import DAMAGE, one_line
 from views.blocks import array
-from views.curves import Curve
+from views.curves import Curve, Run
 from views.motions import Motion
 
 FRAMES = 60  # of an archive's history that a page holds, at most: our choice
@@ -78,32 +79,27 @@ class Shown:
         }
 
 
-def has_archive(run: Path) -> bool:
-    """Say whether a run has written an archive."""
-    return (run / FOLDER / DESCRIPTION).exists()
+def elites_in(run: Path) -> int | None:
+    """Count the elites of the archive that the folder of a run, or of an agent in it, holds; None if it holds none."""
+    path = run / FOLDER / DESCRIPTION
+    try:
+        return int(json.loads(path.read_text())["elites"]) if path.exists() else None
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
 
 
-def load(run: Path, measures: Sequence[str], rows: Sequence[dict[str, float]], name: str = "") -> Shown:
-    """Read what the folder of a run, or of an agent in it, tells of its archive; `rows` are its metrics.
+def load(run: Path, measures: Sequence[str], told: Run, name: str = "") -> Shown:
+    """Read what the folder of a run, or of an agent in it, tells of its archive; `told` are its metrics.
 
-    Raises FileNotFoundError or ValueError, in one line, for what is missing or damaged, and for an empty archive.
+    Raises FileNotFoundError or ValueError, in one line, for what is missing or damaged.
     """
     folder = run / FOLDER
     archive = files.load(folder)
-    if not archive.occupied.any():
-        raise ValueError(f"the archive {folder} holds no elite yet")
     if len(measures) != archive.measure_dim:
         raise ValueError(f"the archive {folder} has {archive.measure_dim} measures, its run {len(measures)}")
-    curves = {title: curve(rows, metric) for metric, title in CURVES.items()}
-    told = {title: found for title, found in curves.items() if len(found[0])}
-    return Shown(name, archive, tuple(measures), frames_of(archive, folder), told)
-
-
-def curve(rows: Sequence[dict[str, float]], metric: str) -> Curve:
-    """Return at which steps a metric was written, and its finite values."""
-    found = [(row["step"], row[metric]) for row in rows if np.isfinite(row.get(metric, np.nan))]
-    steps, values = zip(*found, strict=True) if found else ((), ())
-    return np.array(steps), np.array(values)
+    curves = {title: told.curve(metric) for metric, title in CURVES.items()}
+    drawn = {title: found for title, found in curves.items() if len(found[0])}
+    return Shown(name, archive, tuple(measures), frames_of(archive, folder), drawn)
 
 
 def frames_of(archive: Archive, folder: Path) -> list[tuple[int, Tensor]]:

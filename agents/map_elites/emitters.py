@@ -66,9 +66,9 @@ class Emitters:
 
     def split(self, count: int) -> dict[str, int]:
         """Say how many solutions each emitter makes: the one to which most is owed makes the next."""
-        ready = {name: e.share for name, e in self.emitters.items() if e.share > 0 and e.ready()}
-        if not ready:
-            raise RuntimeError(f"none of {', '.join(self.names)} is ready")
+        able = {name: e.share for name, e in self.emitters.items() if e.ready()}
+        ready = {name: share for name, share in able.items() if share} or dict.fromkeys(able, 1.0)  # someone must
+        assert ready, f"none of {', '.join(self.names)} is ready"
         total, counts = sum(ready.values()), dict.fromkeys(ready, 0)
         for _ in range(count):
             for name, share in ready.items():

@@ -1,7 +1,8 @@
 """MAP-Elites that imagines offspring before it plays them (after Dynamics-Aware QD, arXiv 2109.08522).
 
-An ensemble of one-step models learns from all that is in the replay, whoever played it. Of every `offspring` variations
-one is played: that of which most models say that the archive would keep it. Only real episodes enter the archive.
+An ensemble of one-step models learns from all that is in the replay, whoever played it. `offspring` times as many
+variations are made as are played: those of which most models say that the archive would keep them, whichever emitters
+they are of. Only real episodes enter the archive.
 """
 
 from dataclasses import dataclass, field

@@ -44,7 +44,7 @@ class Learner(Protocol):
     """What learns beside the archive, so that emitters make better solutions."""
 
     def see(self, timestep: TensorDict, carry: TensorDict) -> None:
-        """Look at a timestep (N,) and at what was played up to it, before those that begin are given solutions."""
+        """Look at a timestep (N,) in which episodes end or begin, before those that begin are given solutions."""
         ...
 
     def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
@@ -68,7 +68,6 @@ class MapElites:
         self.reevaluation = Reevaluation(self.archive, config.reevaluate)
         self.frames = History(self.archive.cells, config.history_every)
         self.episodes = 0  # that were begun
-        self._figures: dict[str, Tensor] | None = None  # none after something has changed
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         """Return what is known of each environment's episode (N,) before any has begun."""
@@ -92,9 +91,9 @@ class MapElites:
         """
         carry = carry.clone(recurse=False).update(outcomes.follow(timestep, carry))
         if explore:
-            for learner in self.learners:
-                learner.see(timestep, carry)
             end, begin = torch.stack([timestep["is_last"].any(), timestep["is_first"].any()]).tolist()
+            for learner in self.learners if end or begin else ():
+                learner.see(timestep, carry)
             if end:
                 self._judge(timestep, carry)
             if begin:
@@ -117,7 +116,6 @@ class MapElites:
         if not new.all():
             self.archive.reevaluate(playing[~new], objective[~new], measures[~new])
         self.frames.record(self.archive)
-        self._figures = None
 
     def _begin(self, rows: Tensor, carry: TensorDict) -> None:
         """Give the episodes that begin in rows (n,) what they play: elites again, and new solutions."""
@@ -137,7 +135,6 @@ class MapElites:
         }
         for key, value in given.items():
             carry[key] = carry[key].index_copy(0, rows, value)
-        self._figures = None  # what emitters tell may be of what they just made
 
     def _make(self, count: int) -> tuple[Emitted, Tensor]:
         if count:
@@ -147,22 +144,18 @@ class MapElites:
         return nothing, torch.zeros(0, dtype=torch.int64, device=device)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
-        """Let learners take a step; return their metrics, the archive's figures and the emitters'."""
+        """Let learners take a step; return their metrics."""
         found: dict[str, Tensor] = {}
         for learner in self.learners:
             found |= learner.learn(replay)
-        return found | self.metrics()
+        return found
 
     def metrics(self) -> dict[str, Tensor]:
-        """Return the archive's figures and the emitters'."""
-        if self._figures is None:
-            stats = self.archive.stats()
-            extra = ("elites", "evaluations_mean", "reevaluated", "not_finite", "outside")
-            self._figures = figures(self.archive, "archive") | {
-                f"archive/{name}": torch.nan_to_num(stats[name].float()) for name in extra
-            }
-            self._figures |= self.emitters.metrics()
-        return self._figures
+        """Return the archive's figures and the emitters', as they are now."""
+        stats = self.archive.stats()
+        extra = ("elites", "evaluations_mean", "reevaluated", "not_finite", "outside")
+        told = {f"archive/{name}": torch.nan_to_num(stats[name].float()) for name in extra}
+        return figures(self.archive, "archive") | told | self.emitters.metrics()
 
     def assess(self, envs: Environments) -> dict[str, Tensor]:
         """Play every elite for one fresh episode; return the figures of the archive that this gives."""
@@ -190,7 +183,6 @@ class MapElites:
             learner.load_state_dict(state)
         self.episodes = state_dict["episodes"]
         go_on(self.genetic.generator, state_dict["generator"])
-        self._figures = None
 
 
 def map_elites(spaces: Spaces, config: MapElitesConfig, device: torch.device | str = "cpu") -> MapElites:

@@ -1,6 +1,6 @@
 """PGA-MAP-Elites (Nilsson and Cully, GECCO 2021): half of the offspring follow the gradient of critics.
 
-Critics and a greedy actor learn by TD3 from all that was ever played; elites are varied by the first critic's gradient,
+Critics and a greedy actor learn by TD3 from what the replay holds; elites are varied by the first critic's gradient,
 and the greedy actor is offered to the archive too.
 """
 

@@ -4,26 +4,17 @@
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from agents.evaluation import Environments
 from agents.optimization import descend
 from world_models.ensemble import Ensemble, EnsembleConfig
 
 HELD_OUT = 0.1  # of the transitions
-
-
-class Environments(Protocol):
-    """Environments whose actions are skills, as of `agents/skills/env.py`."""
-
-    num_envs: int
-
-    def reset(self) -> TensorDict: ...
-
-    def step(self, action: Tensor) -> TensorDict: ...
 
 
 class Held(NamedTuple):
@@ -36,7 +27,10 @@ class Held(NamedTuple):
 
 @torch.no_grad()
 def try_skills(env: Environments, draw: Callable[[int], Tensor], steps: int) -> Held:
-    """Hold skills that `draw` gives, (N, Z) for N, for `steps` times; those that an episode's end cut are left out."""
+    """Hold skills that `draw` gives, (N, Z) for N, for `steps` times; those that an episode's end cut are left out.
+
+    env: its actions are skills, as of `agents/skills/env.py`.
+    """
     rows = []
     timestep = env.reset()
     for _ in range(steps):

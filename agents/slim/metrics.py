@@ -105,8 +105,8 @@ def bins(places: Tensor, size: float) -> Tensor:
 
 
 def diversity(ends: Tensor) -> float:
-    """Return the mean distance of any two of N displacements (N, K)."""
-    return torch.pdist(ends).mean().item()
+    """Return the mean distance of any two of N displacements (N, K); 0 of one alone."""
+    return torch.pdist(ends).mean().nan_to_num().item()
 
 
 def consistency(grasped: Tensor) -> float:
