@@ -12,6 +12,8 @@ import torch
 from browser import Tab
 from PIL import Image
 
+from agents.archive.tessellations import Grid
+
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> tuple:
@@ -22,8 +24,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> tuple:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple:
-    """Return the page of two archives, the second a grid, and both as shown, with their motions."""
-    parts = [pages.shown("first", pages.cvt(), 3), pages.shown("second", pages.grid(), 5)]
+    """Return the page of two archives, the second a grid without a history, and both as shown, with their motions."""
+    second, played = pages.shown("second", pages.grid(), 5)
+    parts = [pages.shown("first", pages.cvt(), 3), (replace(second, frames=()), played)]
     return pages.write(tmp_path_factory.mktemp("two") / "archive.html", *parts), parts
 
 
@@ -154,6 +157,21 @@ def test_keys_move_over_cells_and_pause(tab: Tab, one: tuple) -> None:
     assert tab.run("empower.page.time") == pytest.approx(0.1 + one[2][0].seconds)
 
 
+def test_a_choice_plays_after_the_end_but_not_after_a_pause(tab: Tab, one: tuple) -> None:
+    path, shown, _ = one
+    tab.open(path)
+    first, second = shown.archive.tessellation.centroids[shown.archive.occupied][:2].tolist()
+    tab.run("document.querySelector('#loop').click()")
+    tab.run("empower.page.time = empower.page.duration - 0.01")
+    tab.wait("!empower.page.playing && empower.page.time === empower.page.duration")
+    tab.click(*place(tab, 0, first))
+    assert tab.run("document.querySelector('#play').getAttribute('aria-label')") == "Pause"
+    tab.wait("empower.page.time > 0")
+    tab.run("document.querySelector('#play').click()")
+    tab.click(*place(tab, 0, second))
+    assert tab.run("[empower.page.playing, empower.page.time]") == [False, 0]
+
+
 def test_history_shows_what_was_there(tab: Tab, one: tuple) -> None:
     path, shown, _ = one
     tab.open(path)
@@ -183,7 +201,11 @@ def test_words_are_of_the_moment_that_is_shown(tab: Tab, one: tuple, tmp_path: P
     changed = replace(shown, frames=[(61, before), (97, objective)])
     tab.open(pages.write(tmp_path / "archive.html", (changed, played)))
     tab.run("document.querySelector('#history').focus()")
+    x, y = place(tab, 0, shown.archive.tessellation.centroids[first].tolist())
+    tab.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     tab.key("ArrowLeft")
+    assert tab.run("document.querySelector('#pointed').textContent").startswith(f"cell {first}: return 2 then, now ")
+    assert marked(tab) == pytest.approx(tab.run("empower.page.scale.share(2)"), abs=1e-5)
     same = int(shown.archive.elites()["cell"][2])
     now = {cell: tab.run(f"empower.page.maps[0].data.describe({cell}).caption").split()[-1] for cell in (first, second)}
     words = {cell: tab.run(f"empower.page.maps[0].describe({cell}).caption") for cell in (first, second, same)}
@@ -204,8 +226,12 @@ def test_value_under_the_pointer(tab: Tab, one: tuple) -> None:
         f"cell {cell}: return {objective:.2f}"[:-1]
     )
     low, high = float(elites["objective"].min()), float(elites["objective"].max())
-    share = float(tab.run("document.querySelector('#marker').style.left").rstrip("%")) / 100
-    assert share == pytest.approx((objective - low) / (high - low), abs=1e-5)
+    assert marked(tab) == pytest.approx((objective - low) / (high - low), abs=1e-5)
+
+
+def marked(tab: Tab) -> float:
+    """Return the share of the colours' scale at which its marker lies."""
+    return float(tab.run("document.querySelector('#marker').style.left").rstrip("%")) / 100
 
 
 def test_two_archives_side_by_side(tab: Tab, two: tuple) -> None:
@@ -225,6 +251,8 @@ def test_two_archives_side_by_side(tab: Tab, two: tuple) -> None:
     assert scale == [both.min(), both.max()]
     assert tab.run("[...document.querySelectorAll('.chart polyline')].length") == 2
     assert tab.run("document.querySelector('td').textContent") == "5"
+    told = tab.run("[document.querySelector('#moment').textContent, document.querySelector('#history').ariaValueText]")
+    assert told == 2 * [f"first: 97 solutions offered, {len(parts[0][1])} cells"]
     calm(tab)
 
 
@@ -245,12 +273,16 @@ def test_up_to_four_viewers(tab: Tab, one: tuple) -> None:
 
 def test_what_is_chosen_is_on_the_map(tab: Tab, tmp_path: Path) -> None:
     """Also if it is thinner than a step of the slider, which moves the slice only when it is moved itself."""
-    shown, played = pages.shown("", pages.slabs(101), 3)
-    tab.open(pages.write(tmp_path / "archive.html", (shown, played)))
-    cells = shown.archive.elites()["cell"].tolist()
-    missing = tab.run(f"""(map => {cells}.filter(cell => {{
-        empower.page.choose(map, cell); return !map.ids.includes(cell); }}))(empower.page.maps[0])""")
-    assert missing == []
+    edges, played = pages.shown("", Grid((2, 3, 5), pages.SIDES), 5)
+    elites = edges.archive.elites()
+    # what rounding puts just below an edge belongs to the cell above it
+    elites["measures"][:, 2] = (elites["cell"] % 5 * 0.3 - 1e-7).clamp(min=0)
+    added = edges.archive.add(elites["solution"], elites["objective"] + 1, elites["measures"])
+    assert torch.equal(added.cell, elites["cell"])
+    tab.open(pages.write(tmp_path / "archive.html", pages.shown("", pages.slabs(101), 3), (edges, played)))
+    missing = tab.run("""empower.page.maps.map(map => [...map.data.index.keys()].filter(cell => {
+        empower.page.choose(map, cell); return !map.ids.includes(cell); }))""")
+    assert missing == [[], []]
     tab.run("""(input => { input.value = 12; input.dispatchEvent(new Event('input')); })(
         document.querySelector('.sliders input'))""")
     assert tab.run("empower.page.maps[0].slice.at[2]") == pytest.approx(12.5 * 1.5 / 48)

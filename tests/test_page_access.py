@@ -1,9 +1,11 @@
 """Who cannot see well, has no mouse or holds a phone uses the page of an archive too."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pages
 import pytest
+import torch
 from browser import Tab
 
 ROLES = {"button", "slider", "checkbox", "combobox", "application", "image", "textbox", "link", "disclosuretriangle"}
@@ -30,8 +32,11 @@ CONTRASTS = """(() => {
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    parts = [pages.shown(name, pages.cvt(), seed) for name, seed in (("first", 3), ("second", 5))]
-    return pages.write(tmp_path_factory.mktemp("page") / "archive.html", *parts)
+    """Return the page of two archives that have a curve both, and the second another."""
+    first, (second, played) = (pages.shown(name, pages.cvt(), n) for name, n in (("first", 3), ("second", 5)))
+    coverage = torch.arange(3).numpy(), torch.tensor([0.0, 0.25, 0.5]).numpy()
+    second = replace(second, curves=second.curves | {"coverage": coverage})
+    return pages.write(tmp_path_factory.mktemp("page") / "archive.html", first, (second, played))
 
 
 def test_every_control_has_a_name_and_a_value(tab: Tab, path: Path) -> None:
@@ -62,6 +67,28 @@ def test_what_it_is_made_of(tab: Tab, path: Path) -> None:
     assert tab.run("document.querySelector('[role=status]').getAttribute('aria-live')") == "polite"
     table = tab.run("[...document.querySelectorAll('th')].map(e => e.scope)")
     assert set(table) == {"col", "row"}
+
+
+def test_lines_are_told_apart_by_more_than_colour(tab: Tab, path: Path) -> None:
+    tab.open(path)
+    score, coverage = tab.run("""[...document.querySelectorAll('.chart')].map(chart => {
+        const style = e => [getComputedStyle(e).stroke, getComputedStyle(e).strokeDasharray];
+        return [[...chart.querySelectorAll('polyline')].map(style),
+            [...chart.querySelectorAll('.told')].map(e => [e.textContent, style(e.querySelector('.line'))])]; })""")
+    (first, second), told = score
+    assert first[0] != second[0] and first[1] != second[1]
+    assert told == [["first 5", first], ["second 5", second]]
+    assert coverage == [[second], [["second 0.500", second]]]
+    labels = tab.run("[...document.querySelectorAll('.chart > svg')].map(e => e.getAttribute('aria-label'))")
+    assert labels[0] == "QD score against environment steps; at the end: first 5, second 5"
+    assert tab.run("""[...document.querySelectorAll('.chart > svg')].every(
+        e => [...e.querySelectorAll('text')].some(each => each.textContent === 'environment steps'))""")
+    x, y = tab.run("""(e => { e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();
+        return [b.left + b.width / 2, b.top + b.height / 2]; })(document.querySelector('.chart > svg'))""")
+    tab.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert tab.run("document.querySelector('.chart .value').textContent") == "first 2, second 2"
+    assert "1 steps" in tab.run("document.querySelector('.chart > svg').textContent")
+    assert tab.run("document.querySelectorAll('.chart .told .line').length") == 3
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

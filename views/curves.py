@@ -39,19 +39,14 @@ class Panel(NamedTuple):
     against: str = "step"
 
 
-RETURNS = (
-    Panel("eval/return", "return on held-out videos"),
-    Panel("eval/return", "return on held-out videos", "speed/minutes"),
-)
 ARCHIVES = (
     Panel("reevaluated/qd_score", "QD score, elites played again"),
     Panel("reevaluated/coverage", "coverage, elites played again"),
     Panel("reevaluated/max", "best return, elites played again"),
 )
-TOLD = {  # what an agent among several is there for: the first that it has
+TOLD = {  # what an agent among several is there for: the first that it has, or else returns
     "reevaluated/qd_score": ARCHIVES[0].title,
     "skills/coverage": "bins that skills enter",
-    EVALUATED: RETURNS[0].title,
 }
 
 
@@ -167,12 +162,15 @@ def panels_of(runs: Sequence[Run]) -> tuple[Panel, ...]:
     """Return archives if all runs filled one, a panel for each agent of which some are made, or else returns."""
     if all(len(run.curve(ARCHIVES[0].metric)[0]) for run in runs):
         return ARCHIVES
+    distracted = any(run.config.distraction != "none" for run in runs)
+    returns = "return on held-out videos" if distracted else "return, held-out episodes"
     agents = sorted({agent for run in runs for agent in run.evaluated()})
     if not any(agents):
-        return RETURNS
+        return Panel(EVALUATED, returns), Panel(EVALUATED, returns, "speed/minutes")
+    told = TOLD | {EVALUATED: returns}
     written = {name for run in runs for row in run.rows for name in row}
-    found = [(agent, next(metric for metric in TOLD if agent + metric in written)) for agent in agents]
-    return tuple(Panel(agent + metric, agent.replace("/", "\n") + TOLD[metric]) for agent, metric in found)
+    found = [(agent, next(metric for metric in told if agent + metric in written)) for agent in agents]
+    return tuple(Panel(agent + metric, agent.replace("/", "\n") + told[metric]) for agent, metric in found)
 
 
 def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> None:

@@ -8,7 +8,7 @@ function raster(map, slice, width, height) {
 }
 
 function gridRaster(map, slice, width, height) {
-  const dims = map.tessellation.dims, strides = dims.map((_, m) => dims.slice(m + 1).reduce((a, b) => a * b, 1));
+  const dims = map.tessellation.dims, strides = stridesOf(dims);
   const ids = new Int32Array(width * height);
   let first = 0;
   dims.forEach((count, m) => {
@@ -21,6 +21,11 @@ function gridRaster(map, slice, width, height) {
     }
   }
   return ids;
+}
+
+// How far the numbers of neighbouring cells lie apart, along each measure: the last one changes fastest.
+function stridesOf(dims) {
+  return dims.map((_, m) => dims.slice(m + 1).reduce((a, b) => a * b, 1));
 }
 
 function gridIndex(axis, count, value) {
@@ -108,6 +113,14 @@ function valueAt(axis, share) {
 
 function shareOf(axis, value) {
   return (value - axis.low) / (axis.high - axis.low);
+}
+
+// A place in a cell of a grid or of a centroid, in measures: not its elite's, which may lie on the cell's edge.
+function placeIn(map, cell) {
+  const { kind, dims, centroids } = map.tessellation, count = map.axes.length;
+  if (kind === "cvt") return Array.from(centroids.slice(cell * count, cell * count + count));
+  const strides = stridesOf(dims);
+  return map.axes.map((axis, m) => valueAt(axis, (Math.floor(cell / strides[m]) % dims[m] + 0.5) / dims[m]));
 }
 
 // The middle of what each cell shows, in pixels: {cell: [x, y, pixels]}.

@@ -97,12 +97,8 @@ class CellMap {
 
   // Show the slice in which a cell lies.
   reveal(cell) {
-    const n = this.data.index.get(cell), dims = this.data.axes.length;
-    if (n === undefined || this.middles.has(cell) || this.data.tessellation.kind === "points") return;
-    const place = this.data.tessellation.kind === "cvt"
-      ? this.data.tessellation.centroids.slice(cell * dims, cell * dims + dims)
-      : this.data.points.measures.slice(n * dims, n * dims + dims);
-    this.slice.at = Array.from(place);
+    if (this.middles.has(cell) || this.data.tessellation.kind === "points") return;
+    this.slice.at = placeIn(this.data, cell);
     this.refresh();
   }
 

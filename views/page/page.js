@@ -136,6 +136,7 @@ class Page {
     map.reveal(cell);
     viewer.show(map, cell);
     this.time = 0;
+    if (this.ended) this.setPlaying(true);
     this.mark();
     this.say(`Viewer ${viewer.letter}: ${told.caption}, ${told.at}. ${told.note}`);
   }
@@ -163,7 +164,10 @@ class Page {
       this.time += Math.min(seconds, 0.1) * this.speed;
       if (this.time >= duration) {
         this.time = this.loop ? this.time % duration : duration;
-        if (!this.loop) this.setPlaying(false);
+        if (!this.loop) {
+          this.setPlaying(false);
+          this.ended = true; // nobody asked for this pause: what is chosen next plays
+        }
       }
       this.dirty = true;
     }
@@ -180,6 +184,7 @@ class Page {
 
   setPlaying(playing) {
     this.playing = playing;
+    this.ended = false;
     const control = this.byId("play");
     control.textContent = playing ? "❚❚" : "▶";
     control.setAttribute("aria-label", playing ? "Pause" : "Play");

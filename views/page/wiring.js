@@ -101,13 +101,13 @@ Object.assign(Page.prototype, {
   showMoment(moment) {
     const slider = this.byId("history"), length = Number(slider.max);
     slider.value = moment;
-    const words = this.maps.map((map) => {
+    const words = this.maps.filter((map) => map.data.history.length).map((map) => {
       const { history, final } = map.data, n = Math.min(Math.max(Math.round((moment / length) * history.length), 1), history.length);
-      const now = moment >= length || history.length === 0;
-      map.values = now ? final : history[n - 1].values;
+      const { at, values } = history[n - 1];
+      map.values = moment >= length ? final : values;
       map.draw();
+      if (map.pointed >= 0) this.read(map, map.pointed);
       const filled = map.values.reduce((sum, value) => sum + (Number.isNaN(value) ? 0 : 1), 0);
-      const at = history.length ? history[n - 1].at : NaN;
       return `${this.maps.length > 1 ? `${map.data.name}: ` : ""}${short(at)} solutions offered, ${filled} cells`;
     });
     this.byId("moment").textContent = words.join(" · ");
@@ -119,7 +119,7 @@ Object.assign(Page.prototype, {
     const several = this.maps.length > 1, charts = [], rows = [];
     for (const name of names) {
       const series = this.maps.filter((map) => map.data.curves[name] && map.data.curves[name].x.length)
-        .map((map) => ({ name: several ? map.data.name : "", ...map.data.curves[name] }));
+        .map((map) => ({ number: map.number, name: several ? map.data.name : "", ...map.data.curves[name] }));
       if (!series.length) continue;
       charts.push(chart(name, series));
       rows.push([name, this.maps.map((map) => (map.data.curves[name] ? map.data.curves[name].y.at(-1) : NaN))]);
