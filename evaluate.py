@@ -41,6 +41,7 @@ from views.suite import report
 from views.tables import HEADER, condition_row, suite_table
 
 PAGE = "{}-diagnostics.png"  # of a distraction
+AT_ONCE = 64  # elites that play at once, at least
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,13 @@ def evaluate_run(command: Command) -> None:
     config = replace(load_config(command.run), device=command.device)
     results.check_writable(command.run)
     distractions = tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
-    places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
-    print(f"{config.task}, {command.episodes} episodes a row, held-out videos over {', '.join(places)}\n\n{HEADER}")
+    about = f"{config.task}, {command.episodes} episodes a row"
+    if config.observation == "pixels":
+        places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
+        about += f", held-out videos over {', '.join(places)}"
+    elif set(distractions) != {"none"}:
+        raise ValueError(f"{command.run} learned from states, which no distraction changes: take --distraction none")
+    print(f"{about}\n\n{HEADER}")
     conditions = list[dict[str, Any]]()
     for distraction in distractions:
         for condition in evaluate_condition(command, config, distraction):
@@ -194,7 +200,7 @@ def examine(command: Command, config: Config[Any], policy: Examined, envs: Batch
 
 def assess(command: Command, config: Config[Any], policy: Assessable) -> dict[str, float]:
     """Let an agent that found more than one policy play all of it, in fresh episodes."""
-    envs = make_envs(config, num_envs=command.episodes, seed=command.seed, video_split="held_out")
+    envs = make_envs(config, num_envs=max(command.episodes, AT_ONCE), seed=command.seed, video_split="held_out")
     found = {name: value.item() for name, value in policy.assess(envs).items()}
     envs.close()
     return found

@@ -23,6 +23,7 @@ from agents.presets import AGENTS
 from agents.registry import CLASSES
 from agents.replay import ReplayBuffer
 from agents.runs import checkpoint
+from agents.runs.console import say
 from agents.runs.folder import load_config, opened, save_config
 from agents.runs.interrupts import caught_signals
 from agents.runs.logger import Logger
@@ -76,9 +77,9 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
     return CLASSES[type(config.agent)](spaces, config.agent, check_device(config.device))
 
 
-def load_agent(run: Path, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
+def load_agent(run: Path | str, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
     """Rebuild a run's agent from its newest checkpoint, and say its step; raise FileNotFoundError if there is none."""
-    newest = checkpoint.newest(run / "checkpoints")
+    newest = checkpoint.newest(Path(run) / "checkpoints")
     if newest is None:
         raise FileNotFoundError(f"the run {run} has no checkpoint yet")
     agent = make_agent(config, envs)
@@ -187,8 +188,9 @@ class Trainer:
         set_generators_state(state["generators"])
 
 
-def train(config: Config[Any], run: Path, resume: bool = False) -> None:
+def train(config: Config[Any], run: Path | str, resume: bool = False) -> None:
     """Train in a run folder until the end, a signal (exit 128 + its number) or a loss that is not finite."""
+    run = Path(run)
     validate(config)
     keep_memory()
     if config.threads:
@@ -197,8 +199,8 @@ def train(config: Config[Any], run: Path, resume: bool = False) -> None:
         trainer = Trainer(config, run)
         with caught_signals() as caught:
             go_on(trainer, stopped=lambda: bool(caught))
-    if caught:
-        print(f"stopped by {signal.Signals(caught[0]).name} at step {trainer.step:,}; --resume goes on", flush=True)
+    if caught and trainer.step < config.steps:
+        say(f"stopped by {signal.Signals(caught[0]).name} at step {trainer.step:,}; --resume goes on")
         raise SystemExit(128 + caught[0])
 
 
@@ -210,9 +212,9 @@ def go_on(trainer: Trainer, stopped: Callable[[], bool]) -> None:
         trainer.load(newest)
     save_config(run, config)
     begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
-    print(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}", flush=True)
+    say(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}")
     if config.prefill >= config.steps:
-        print(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
+        say(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
     trainer.logger.start(trainer.step)
     try:
         trainer.train(stopped)

@@ -1,7 +1,7 @@
 """Look at runs: python visualize.py RUN [RUN ...]; learning curves as PNG, and what its agent has for a run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -10,6 +10,7 @@ import tyro
 import envs as environments
 from agents.agent import policies_of
 from agents.command_line import answered, read_command
+from agents.config import Config
 from agents.map_elites.solutions import Players
 from agents.runs import checkpoint
 from agents.runs.folder import load_config
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if command.out is not None and (command.out.suffix != ".png" or command.out.is_dir()):
             raise ValueError(f"--out writes a PNG: name it {command.out.with_suffix('.png')}, not {command.out}")
         check(command)
-        runs = [curves.load_run(folder, load_config(folder)) for folder in command.runs]
+        runs = [curves.load_run(folder, loaded(folder)) for folder in command.runs]
         path = command.out or command.runs[0] / "curves.png"
         curves.save(curves.draw_metrics(runs[0]) if len(runs) == 1 else curves.draw_runs(runs), path)
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def check(command: Command) -> None:
     """Raise ValueError for options of a page that cannot be."""
-    if command.seconds < 0:
+    if not command.seconds >= 0:
         raise ValueError(f"--seconds must be at least 0, not {command.seconds}")
     if command.seconds and (len(command.runs) > 1 or not archives_of(command.runs[0])):
         raise ValueError("--seconds is for the page of an archive: name one run that has filled one")
@@ -79,21 +80,26 @@ def check(command: Command) -> None:
         raise ValueError("--with OTHER shows two archives: name one run before it")
     tasks = []
     for run in (command.runs[0], command.other):
-        tasks.append(load_config(run).task)
+        tasks.append(loaded(run).task)
         if not archives_of(run):
             raise ValueError(f"the run {run} has no archive with elites that --with could show")
     if tasks[0] != tasks[1]:
         raise ValueError(f"--with shows two archives of one task, not of {tasks[0]} and {tasks[1]}")
 
 
+def loaded(run: Path) -> Config[Any]:
+    """Read a run's configuration, for a device that is here."""
+    return replace(load_config(run), device="auto")
+
+
 def archives_of(run: Path) -> list[str]:
     """Return which of the agents of a run have filled archives, as `parts_of` names them."""
-    return [name for name in parts_of(load_config(run)) if archives.elites_in(run / name)]
+    return [name for name in parts_of(loaded(run)) if archives.elites_in(run / name)]
 
 
 def empty_archives(run: Path) -> list[Path]:
     """Return the archives of a run that hold nothing yet."""
-    folders = [run / name for name in parts_of(load_config(run))]
+    folders = [run / name for name in parts_of(loaded(run))]
     return [folder / archives.FOLDER for folder in folders if archives.elites_in(folder) == 0]
 
 
@@ -101,7 +107,7 @@ def write_page(command: Command) -> Path:
     """Play the elites of a run's archives, and of another's, and write the page that shows them; return its path."""
     runs = [run for run in (command.runs[0], command.other) if run is not None]
     parts = [play_elites(run, name, command.seconds) for run in runs for name in archives_of(run)]
-    config, path = load_config(command.runs[0]), command.runs[0] / "archive.html"
+    config, path = loaded(command.runs[0]), command.runs[0] / "archive.html"
     about = "; ".join(archives.summary(*part) for part in parts)
     model = environments.make(config.task).model
     maps = [shown.data(played) for shown, played in parts]
@@ -118,7 +124,7 @@ def write_page(command: Command) -> Path:
 
 def play_elites(run: Path, name: str, seconds: float) -> tuple[archives.Shown, list[motions.Motion]]:
     """Read the archive of one of a run's agents, play each elite once, from a start that training has not seen."""
-    whole = load_config(run)
+    whole = loaded(run)
     config = parts_of(whole)[name]
     told = curves.load_run(run, whole).part(name, config)
     shown = archives.load(run / name, config.measures, told, f"{run.name}/{name}".rstrip("/"))

@@ -20,6 +20,7 @@ from agents.runs.folder import load_config
 
 A = TypeVar("A")
 C = TypeVar("C")
+CHANGEABLE = ("steps", "device", "threads", "replay-dir", "checkpoint-every")  # by --resume
 FRAME = set("│╭╮╰╯─+-| ")  # what tyro frames messages with; the last four where a terminal knows no others
 
 
@@ -107,12 +108,12 @@ def resumable(run: Path, name: str) -> Config[Any]:
 
 
 def refuse_changes(saved: Config[Any], asked: Config[Any], run: Path) -> None:
-    """Raise ValueError for options, other than a later end or another device, with which a run cannot go on."""
+    """Raise ValueError for options with which a run cannot go on."""
     before, now = flatten(saved), flatten(asked)
     changed = [
         f"--{name} {now[name]} (was {before[name]})"
         for name in now
-        if now[name] != before[name] and name not in ("steps", "device")
+        if now[name] != before[name] and name not in CHANGEABLE
     ]
     if changed:
         raise ValueError(f"the run in {run} cannot go on with other options: {', '.join(changed)}")

@@ -53,7 +53,7 @@ class Config(Generic[A]):
     time_limit: int = 0
     """Control steps of an episode; 0 takes dm_control's."""
     steps: int = 1_000_000
-    """When to stop. The one option that --resume may change."""
+    """When to stop; --resume may change it."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     engine: Literal["auto", "c", "warp"] = "auto"

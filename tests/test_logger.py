@@ -130,4 +130,4 @@ def test_plain_progress_lines_without_a_terminal(tmp_path: Path, capsys: pytest.
     logger.write(500)
     logger.close()
     out = capsys.readouterr().out
-    assert out == "500/1,000 env steps | 5/s | 0.01 updates/s | 0:01:40 left | eval 2\n"
+    assert out == "500/1,000 env steps | eval 2 | 0:01:40 left | 5/s | 0.01 updates/s\n"

@@ -77,6 +77,17 @@ def test_an_interrupted_process_ends_as_the_uninterrupted_one(
     assert differing(run, whole) == []
 
 
+def test_a_run_that_loses_its_terminal_is_saved(tmp_path: Path) -> None:
+    """As when a connection drops, or Ctrl-C ends what reads a run's lines first."""
+    process = start(arguments(tmp_path / "run", steps=STEPS))
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("360/"))
+    process.stdout.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 128 + signal.SIGHUP
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 1
+
+
 def test_a_second_interrupt_is_not_needed(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupt every 17th update of one process, by SIGINT; each time the step is finished and saved."""
     run, update, updates = tmp_path / "run", InfoPower.update, 0

@@ -222,6 +222,11 @@ def test_pixels(name: str, tmp_path: Path) -> None:
         ("sb3-sac", ["--agent.batch-size", 0], "--agent.batch-size must be at least 2, not 0"),
         ("sb3-sac", ["--agent.ent-coef", "atuo"], "could not convert string to float: 'atuo'"),
         ("sb3-sac", ["--distraction", "video"], "the distraction 'video' needs pixels"),
+        (
+            "sb3-ppo",
+            ["--observation", "pixels", "--size", 35],
+            "--size must be at least 36 for stable-baselines3's convolutions, not 35",
+        ),
         ("sb3-ppo", ["--replay-size", 30], "PPO learns from all of the 20 steps since its last update"),
     ],
 )

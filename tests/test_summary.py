@@ -97,12 +97,14 @@ def result(condition: str, videos: str = "held_out", returns: float = 1.0) -> di
 def test_results_take_the_place_of_their_own_kind_alone(tmp_path: Path) -> None:
     assert results.read(tmp_path) == []
     results.keep(tmp_path, [{"distraction": "none"}, {"distraction": "video"}])
-    for one in (result("L1"), result("L1", "train"), result("L2"), result("L1", returns=2.0)):
+    another = result("L1") | {"seed": 8}
+    for one in (result("L1"), another, result("L1", "train"), result("L2"), result("L1", returns=2.0)):
         results.keep_of_suite(tmp_path, one)
     kept = results.read(tmp_path)
-    assert kept[2:] == [result("L1", "train"), result("L2"), result("L1", returns=2.0)] and len(kept) == 5
-    results.keep(tmp_path, [{"distraction": "noise"}])
-    assert results.read(tmp_path) == [{"distraction": "noise"}, *kept[2:]]
+    assert kept[2:] == [another, result("L1", "train"), result("L2"), result("L1", returns=2.0)] and len(kept) == 6
+    results.keep(tmp_path, [{"distraction": "noise"}, {"distraction": "none", "mean": 3}])
+    newest = [{"distraction": "noise"}, {"distraction": "none", "mean": 3}, {"distraction": "video"}]
+    assert results.read(tmp_path) == [*newest, *kept[2:]]
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
 
 

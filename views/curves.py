@@ -22,6 +22,7 @@ from agents.config import Config, flatten
 from agents.presets import AGENTS
 from agents.runs import results
 
+POINT = "o"  # where a line would have one point alone
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
@@ -151,7 +152,8 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
             if axis.dataLim.y0 >= 0:
                 axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+            if panel.against == "step":
+                axis.xaxis.set_major_formatter(EngFormatter(sep=""))
     entries = [entry for axis in axes.flat for entry in zip(*axis.get_legend_handles_labels(), strict=True)]
     handles = {name: handle for handle, name in entries}
     figure.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower center")
@@ -180,14 +182,15 @@ def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> N
     if not curves:
         return
     for x, y in curves:
-        axis.plot(x, y, color=color, alpha=0.35, linewidth=0.8)
+        axis.plot(x, y, color=color, alpha=0.35, linewidth=0.8, marker=POINT if len(x) == 1 else "")
     common = max(curves, key=lambda curve: len(curve[0]))[0]
     common = common[common <= min(x[-1] for x, _ in curves)]
     if not len(common):
         common = np.array([min(x[-1] for x, _ in curves)])
     values = np.stack([np.interp(common, x, y) for x, y in curves])  # (seeds, points)
     seeds = f" ({len(curves)} seed{'s' * (len(curves) > 1)})"
-    axis.plot(common, values.mean(0), color=color, linewidth=2, label=runs[0].label + seeds)
+    marker = POINT if len(common) == 1 else ""
+    axis.plot(common, values.mean(0), color=color, linewidth=2, marker=marker, label=runs[0].label + seeds)
     axis.fill_between(common, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
 
 
@@ -200,7 +203,8 @@ def draw_metrics(run: Run) -> Figure:
     flat = axes.flatten()
     draw_return(flat[0], run)
     for axis, name in zip(flat[1:], names, strict=False):
-        axis.plot(*run.curve(name), linewidth=1)
+        x, y = run.curve(name)
+        axis.plot(x, y, linewidth=1, marker=POINT if len(x) == 1 else "")
         axis.set_title(name, fontsize="small")
     for axis in flat[:panels]:
         axis.tick_params(labelsize="x-small")

@@ -21,23 +21,23 @@ FORMAT = 1
 DESCRIPTION = "archive.json"
 
 
-def save(archive: Archive, folder: Path) -> None:
+def save(archive: Archive, folder: Path | str) -> None:
     """Write an archive into a folder, in the place of one that may be there. Raises OSError, naming the folder."""
     state = archive.state_dict()
     elites = state.pop("elites")
     try:
         about = {"format": FORMAT, **state, "elites": len(elites["cell"])}
-        tensor_folder.save(folder / DESCRIPTION, about, elites, "elites")
+        tensor_folder.save(Path(folder) / DESCRIPTION, about, elites, "elites")
     except OSError as error:
         raise OSError(f"cannot write the archive {folder}: {error.strerror}") from error
 
 
-def load(folder: Path, device: torch.device | str = "cpu") -> Archive:
+def load(folder: Path | str, device: torch.device | str = "cpu") -> Archive:
     """Read an archive onto a device, checking every byte.
 
     Raises FileNotFoundError or ValueError, naming the file, when a part is missing, damaged or of something else.
     """
-    about, elites = tensor_folder.load(folder / DESCRIPTION, FORMAT, "archive")
+    about, elites = tensor_folder.load(Path(folder) / DESCRIPTION, FORMAT, "archive")
     try:
         spec = about["spec"]
         extra = {key: (tuple(shape), getattr(torch, dtype)) for key, (shape, dtype) in spec["extra"].items()}

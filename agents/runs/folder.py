@@ -63,9 +63,9 @@ def nothing_learnt(run: Path) -> bool:
     return not kept and not (metrics.exists() and metrics.stat().st_size)
 
 
-def load_config(run: Path) -> Config[Any]:
+def load_config(run: Path | str) -> Config[Any]:
     """Rebuild the configuration of a run folder; raise FileNotFoundError or ValueError, naming it, for what is none."""
-    path = run / "config.json"
+    path = Path(run) / "config.json"
     if not path.exists():
         raise FileNotFoundError(f"there is no run in {run}: it has no config.json")
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 @contextmanager
 def caught_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them; a second one is obeyed at once."""
+    """Collect Ctrl-C, SIGTERM and the loss of a terminal instead of dying of them; a second one is obeyed at once."""
     caught: list[int] = []
 
     def handle(number: int, _: Any) -> None:
@@ -16,7 +16,11 @@ def caught_signals() -> Iterator[list[int]]:
         for each in before:
             signal.signal(each, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, handle)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN  # as under nohup
+    }
     try:
         yield caught
     finally:

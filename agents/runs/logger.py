@@ -16,7 +16,14 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-RETURNS, LABELS = ("episode/return", "eval/return"), {"episode": "return"}  # on the progress line
+from agents.runs.console import say
+
+SHOWN = {  # on the progress line, by the end of a metric's name
+    "episode/return": "return",
+    "eval/return": "eval",
+    "archive/qd_score": "QD score",
+    "archive/coverage": "coverage",
+}
 
 
 class Logger:
@@ -53,7 +60,7 @@ class Logger:
 
     def close(self) -> None:
         if sys.stdout.isatty():
-            print()
+            say("")
         self.file.close()
         self.events.close()
 
@@ -80,8 +87,9 @@ class Logger:
         self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
-        returns = {name.removesuffix("/return"): value for name, value in values.items() if name.endswith(RETURNS)}
-        self.latest |= {LABELS.get(name, name): value for name, value in returns.items()}
+        for end, label in SHOWN.items():
+            found = {name.removesuffix(end) + label: value for name, value in values.items() if name.endswith(end)}
+            self.latest |= found
         self.paint(step)
         self.sums, self.counts = {}, {}
         self.finished.zero_()
@@ -130,15 +138,16 @@ class Logger:
 
     def paint(self, step: int) -> None:
         self.painted = time.monotonic()
-        parts = [f"{step:,}/{self.steps:,} env steps", f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.3g} updates/s"]
+        parts = [f"{step:,}/{self.steps:,} env steps"]  # first what a narrow terminal shall show
+        parts += [f"{name} {value:.4g}" for name, value in self.latest.items()]
         if self.env_rate > 0:
             parts.append(f"{timedelta(seconds=round(max(self.steps - step, 0) / self.env_rate))} left")
-        parts += [f"{name} {value:.4g}" for name, value in self.latest.items()]
+        parts += [f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.3g} updates/s"]
         line = " | ".join(parts)
         if sys.stdout.isatty():
-            print("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K", end="", flush=True)
+            say("\r" + line[: shutil.get_terminal_size().columns - 1] + "\x1b[K", end="")
         else:
-            print(line, flush=True)
+            say(line)
 
     def state_dict(self) -> dict[str, Any]:
         """Return averages in progress and the place in metrics.jsonl; what is written so far is made to last."""

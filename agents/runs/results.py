@@ -1,6 +1,6 @@
 """What evaluations of a run found, kept in its folder: `evaluation.json`, a list of conditions.
 
-Conditions that belong to a suite say which, as `suite` and `condition`; others are of the last plain evaluation.
+Conditions that belong to a suite say which, as `suite` and `condition`; others are of plain evaluations, newest first.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any
 from agents.runs.tensor_folder import replace
 
 FILE = "evaluation.json"
-IDENTITY = ("suite", "condition", "videos", "policy")  # what a condition of a suite takes the place of
+PLAIN = ("suite", "distraction", "policy", "seed")  # what a condition takes the place of
+OF_SUITE = ("suite", "condition", "videos", "policy", "seed")
 
 Result = dict[str, Any]
 
@@ -42,14 +43,18 @@ def read(run: Path) -> list[Result]:
 
 
 def keep(run: Path, results: Sequence[Result]) -> Path:
-    """Put a plain evaluation in the place of the last one; those of suites stay. Return the file."""
-    return write(run, [*results, *(old for old in read(run) if "suite" in old)])
+    """Put conditions of a plain evaluation in the place of the same ones; all others stay. Return the file."""
+    return write(run, [*results, *(old for old in read(run) if not any(same(old, new, PLAIN) for new in results))])
 
 
 def keep_of_suite(run: Path, result: Result) -> Path:
     """Put a condition of a suite in the place of an earlier one; all others stay. Return the file."""
-    others = [old for old in read(run) if any(old.get(name) != result[name] for name in IDENTITY)]
-    return write(run, [*others, result])
+    return write(run, [*(old for old in read(run) if not same(old, result, OF_SUITE)), result])
+
+
+def same(old: Result, new: Result, names: Sequence[str]) -> bool:
+    """Say whether two conditions agree in what these names say of them."""
+    return all(old.get(name) == new.get(name) for name in names)
 
 
 def check_writable(run: Path) -> None:

@@ -19,6 +19,7 @@ from agents.spaces import Spaces
 
 T = TypeVar("T", bound=BaseAlgorithm)
 CONSTANT = {"n_updates", "learning_rate", "clip_range"}  # what is logged and tells nothing here
+SMALLEST = 36  # pixels, for its NatureCNN
 LEAST = {"batch_size": 2, "n_epochs": 1}  # below, stable-baselines3 fails in the middle
 POLICIES = {"state": "MlpPolicy", "pixels": "CnnPolicy"}
 
@@ -48,6 +49,8 @@ def build(
     settings["policy_kwargs"] = {"net_arch": list(settings.pop("net_arch"))}
     name = seen(spaces.observations)
     shape = spaces.observations[name]
+    if name == "pixels" and min(shape[:2]) < SMALLEST:
+        raise ValueError(f"--size must be at least {SMALLEST} for stable-baselines3's convolutions, not {shape[0]}")
     algorithm = kind(POLICIES[name], None, **settings, device=device, _init_setup_model=False)  # type: ignore[call-arg, arg-type]
     if name == "pixels":
         algorithm.observation_space = Box(0, 255, (shape[2], *shape[:2]), np.uint8)
