@@ -15,7 +15,8 @@ from torch import Tensor
 
 from envs import control, distracting, distractions, room, tasks
 from envs.batched import BatchedEnv
-from envs.checks import check_choice, check_device, check_positive
+from envs.checks import check_choice, check_device, check_whole
+from envs.cores import cores
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
 from envs.measures import Measure, Measures
@@ -78,11 +79,11 @@ def make(
     """
     check_choice("task", task, TASKS)
     check_choice("engine", engine, ENGINES)
-    check_positive(num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, size=size)
-    check_positive(threads=threads, contacts=contacts, constraints=constraints)
+    check_whole(1, num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, size=size, threads=threads)
+    check_whole(0, seed=seed)
     videos = (distraction_window, video_change, video_split, video_dir)
     distractions.check(distraction, *videos, background, pixels, distractor)
-    functions, where, workers = tasks.TASKS[task](), check_device(device), threads or os.cpu_count() or 1
+    functions, where, workers = tasks.TASKS[task](), check_device(device), threads or cores()
     warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
     home = where if warp else torch.device("cpu")
     renderer = moving = None
@@ -134,10 +135,10 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
 
 
 def fields_read(task: Task, *parts: control.Controller | Distraction | Measures | Signal | None) -> tuple[str, ...]:
-    """Name every field of the physics that something reads; pictures for people may be made at any time."""
+    """Name every field of the physics that something reads: alarms, too, and pictures for people, made at any time."""
     readers = (part.fields for part in (task, *parts) if part is not None)
     drawn = (name for name in poses_drawn(task.model) if name not in task.model_fields)
-    return tuple(dict.fromkeys(chain(drawn, ("qpos",), *readers)))
+    return tuple(dict.fromkeys(chain(drawn, ("qpos", "qvel"), *readers)))
 
 
 def record(task: str, clips: int, frames: int, seed: int, *, size: int, threads: int) -> Tensor:

@@ -13,6 +13,7 @@ Stepping a row that was last resets it and ignores its action, as in dm_env (nex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import mujoco
 import numpy as np
 import torch
 from tensordict import TensorDict
@@ -20,9 +21,9 @@ from torch import Tensor
 
 from envs import control
 from envs.alarms import Alarms
-from envs.checks import check_rows
+from envs.checks import check_rows, check_tensor, check_whole
 from envs.distractions import Distraction, colours
-from envs.engines import Engine
+from envs.engines import STATE, Engine
 from envs.measures import Measures
 from envs.resets import Resets
 from envs.scene import Scene, poses_drawn
@@ -67,7 +68,7 @@ class BatchedEnv:
         self._renderer, self._distraction, self._measures = renderer, distraction, measures
         self._signals, self._distractor = signals, distractor
         self._clean = Scene({**engine.parameters, **engine.fields})
-        self._alarms = Alarms(engine)
+        self._alarms = Alarms(engine, name)
         ranges = torch.from_numpy(control_ranges(model)).to(engine.device, engine.dtype)  # (A, 2)
         self._middle, self._half = ranges.mean(1), (ranges[:, 1] - ranges[:, 0]) / 2
         self._age = np.zeros(self.num_envs, np.int64)  # control steps since the episode began
@@ -97,6 +98,7 @@ class BatchedEnv:
 
     def seed(self, seed: int) -> None:
         """Draw starts and distractions from another seed; videos stay those that were made. Call `reset` next."""
+        check_whole(0, seed=seed)
         self._resets.seed(seed)
         if self._distraction is not None:
             self._distraction.seed(seed)
@@ -109,7 +111,8 @@ class BatchedEnv:
         """
         engine = self._engine
         first = np.ones_like(self._last) if rows is None else check_rows("rows", rows, self.num_envs).cpu().numpy()
-        self._begin(first)
+        if first.any():
+            self._begin(first)
         self._last, self._terminal = self._last & ~first, self._terminal & ~first
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         action = torch.zeros(self.num_envs, self.action_dim, dtype=engine.dtype, device=engine.device)
@@ -121,17 +124,19 @@ class BatchedEnv:
     def step(self, action: Tensor) -> TensorDict:
         """Apply actions (N, A) in [-1, 1] for the action repeat, or until the episode ends; reset rows that were last.
 
-        Actions outside are clipped. Raises ValueError for another shape, for actions that are not finite, and when
-        contacts no longer fit; on CUDA the last two are found a few steps later.
+        Actions outside are clipped. Raises ValueError for another shape, for actions that are not finite, where a
+        simulation diverges and when contacts no longer fit; on CUDA the last three are found a few steps later.
         """
-        if action.shape != (self.num_envs, self.action_dim):
-            raise ValueError(f"actions must be {(self.num_envs, self.action_dim)}, not {tuple(action.shape)}")
+        check_tensor("actions", action, (self.num_envs, self.action_dim))
         engine, functions = self._engine, self._functions
+        first, running = self._last, ~self._last  # (N,)
         action = action.detach().to(engine.device, engine.dtype)
-        self._alarms.check(action)
+        begins = bool(first.any())
+        if begins:
+            action = action.masked_fill(self._on_device(first).unsqueeze(1), 0.0)
+        self._alarms.check_actions(action)
         action = action.clamp(-1, 1)
         ctrl = action if self._controller else torch.addcmul(self._middle, self._half, action)  # (N, A)
-        first, running = self._last, ~self._last  # (N,)
         reward = torch.zeros(self.num_envs, dtype=engine.dtype, device=engine.device)
         terminal = np.zeros_like(first)
         for _ in range(self.action_repeat):
@@ -152,18 +157,19 @@ class BatchedEnv:
             if functions.terminal is not None:
                 terminal |= running & functions.terminal(engine.fields).cpu().numpy()
             running = running & (self._age < self.step_limit) & ~terminal
-        self._begin(first)
+        if begins:
+            self._begin(first)
+        self._alarms.check_physics()
         self._last, self._terminal = ~first & (terminal | (self._age >= self.step_limit)), terminal
         return self._timestep(reward, first, 0 if first.all() else self.action_repeat, action)
 
     def _begin(self, rows: np.ndarray) -> None:
-        """Put rows (N,) bool into initial states."""
-        if rows.any():
-            indices = rows.nonzero()[0]
-            self._engine.set_state(indices, *self._resets.take(len(indices)))
-            self._age[rows] = 0
-            if self._measures is not None:
-                self._measures.start(self._engine.fields, self._on_device(rows))
+        """Put rows (N,) bool, of which there are some, into initial states."""
+        indices = rows.nonzero()[0]
+        self._engine.set_state(indices, *self._resets.take(len(indices)))
+        self._age[rows] = 0
+        if self._measures is not None:
+            self._measures.start(self._engine.fields, self._on_device(rows))
 
     def _on_device(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(rows).to(self._engine.device, non_blocking=True)
@@ -223,10 +229,10 @@ class BatchedEnv:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state` was taken."""
-        everywhere = np.arange(self.num_envs)
+        """Go on exactly where `state` was taken; raises ValueError for that of others' physics or number."""
+        everywhere, physics = np.arange(self.num_envs), self._physics(state, self.num_envs)
         parameters = {name: values.numpy() for name, values in state["parameters"].items()}
-        self._engine.set_state(everywhere, state["physics"].numpy(), parameters)
+        self._engine.set_state(everywhere, physics.numpy(), parameters)
         self._age, self._last, self._terminal = (state[name].numpy().copy() for name in ("age", "last", "terminal"))
         self._resets.load_state_dict(state["resets"])
         if self._distraction is not None:
@@ -238,17 +244,27 @@ class BatchedEnv:
         """Put environment n where environment source[n] was in a `state_dict` of environments made alike; return (N,).
 
         source: (N,) int64. Rewards are 0. What is drawn later, starts and backgrounds, stays these environments' own.
-        Sensors of acceleration, force and touch say what there would be without actuators, as in first rows.
+        Sensors of acceleration, force and touch say what there would be without actuators, as in first rows. Raises
+        ValueError for a state of other physics, and for a source that it does not have.
         """
-        source, engine = source.cpu(), self._engine
+        count, engine = len(state["age"]), self._engine
+        physics = self._physics(state, count)
+        source = check_tensor("source", source, (self.num_envs,), torch.int64).cpu()
+        if not ((source >= 0) & (source < count)).all():
+            raise ValueError(f"source must lie in 0 to {count - 1}, not in {source.min()} to {source.max()}")
         parameters = {name: values[source].numpy() for name, values in state["parameters"].items()}
-        engine.set_state(np.arange(self.num_envs), state["physics"][source].numpy(), parameters)
+        engine.set_state(np.arange(self.num_envs), physics[source].numpy(), parameters)
         self._age, self._last, self._terminal = (state[name][source].numpy() for name in ("age", "last", "terminal"))
         if self._measures is not None:
             of = {name: values[source.to(values.device)] for name, values in state["measures"].items()}
             self._measures.load_state_dict(of)
         nothing = torch.zeros(self.num_envs, 1 + self.action_dim, dtype=engine.dtype, device=engine.device)
         return self._timestep(nothing[:, 0], np.zeros_like(self._last), 0, nothing[:, 1:])
+
+    def _physics(self, state: dict[str, Any], count: int) -> Tensor:
+        """Return the physics (count, S) of a `state_dict`; raise ValueError for that of others."""
+        shape = (count, mujoco.mj_stateSize(self.model, STATE))
+        return check_tensor(f"the physics of {count} environments of {self.task}", state["physics"], shape)
 
     def close(self) -> None:
         """Stop the render threads."""

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -16,18 +17,28 @@ def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
         raise ValueError(f"unknown {option} {value!r}: {hint}")
 
 
-def check_positive(**numbers: int | None) -> None:
-    """Raise ValueError, with the option's name, for a number below 1; None means a default."""
+def check_whole(least: int, **numbers: int | None) -> None:
+    """Raise ValueError, with the option's name, for what is no whole number from `least` on; None means a default."""
     for option, value in numbers.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{option} must be at least 1, got {value}")
+        if value is not None and not isinstance(value, Integral):
+            raise ValueError(f"{option} must be a whole number, got {value!r}")
+        if value is not None and value < least:
+            raise ValueError(f"{option} must be at least {least}, got {value}")
+
+
+def check_tensor(option: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> Tensor:
+    """Return a tensor of a shape and, if named, a dtype; raise ValueError, with the option's name, for another."""
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{option} must be a torch.Tensor, not {type(value).__name__}")
+    if value.shape != shape or (dtype is not None and value.dtype != dtype):
+        of, found = ("", "") if dtype is None else (f" of {dtype}", f" of {value.dtype}")
+        raise ValueError(f"{option} must be {shape}{of}, not {tuple(value.shape)}{found}")
+    return value
 
 
 def check_rows(option: str, rows: Tensor, num_envs: int) -> Tensor:
     """Return a mask (N,) bool; raise ValueError, with the option's name, for anything else."""
-    if rows.shape != (num_envs,) or rows.dtype != torch.bool:
-        raise ValueError(f"{option} must be ({num_envs},) of torch.bool, not {tuple(rows.shape)} of {rows.dtype}")
-    return rows
+    return check_tensor(option, rows, (num_envs,), torch.bool)
 
 
 def check_device(device: torch.device | str) -> torch.device:

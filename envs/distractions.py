@@ -20,6 +20,7 @@ from envs.videos import Bank
 DISTRACTIONS = ("none", "video", "agent", "noise", "reafferent", *distracting.NAMES)
 WINDOWS = (32, 40, 64)  # InfoPower's levels, in pixels of a picture 64 wide
 AGENT_CLIPS, AGENT_LENGTH = 16, 100
+WIDEST_FACE = 200  # pixels
 GRID = 4  # fields along each side of a background, whose colours are its state
 
 # Record the clean task: (clips, frames of each, seed) -> (clips, frames, S, S, 3) uint8, any S.
@@ -136,9 +137,10 @@ def make(
     level, layers = distracting.level(name), dict[str, Distraction]()
     for part, own_seed in zip(suite, seeds, strict=True):
         if part == "background":
-            # A face of the sky is twice as wide as the picture, which shows about half of it: our choice.
+            # A face of the sky is twice as wide as the picture, which shows about half of it, up to a width at which
+            # all videos of the hardest level still fit into the memory: our choice.
             number, length = distracting.VIDEOS[level], distracting.LENGTH
-            bank = _bank(video_dir, split, seed, 2 * size, device, memory, number, length)
+            bank = _bank(video_dir, split, seed, min(2 * size, WIDEST_FACE), device, memory, number, length)
             layers[part] = Clips(bank, num_envs, 0, own_seed, around=True)
         elif part == "camera":
             layers[part] = distracting.Camera(model, num_envs, distracting.SCALES[level], own_seed, device, camera)

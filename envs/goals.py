@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs.batched import BatchedEnv
+from envs.checks import check_tensor
 
 
 class GoalEnv:
@@ -27,12 +28,21 @@ class GoalEnv:
         goals: Tensor | None = None,
         seed: int = 0,
     ) -> None:
-        """env: made with signals=True. low, high: corners of the box. goals: (N, G), to keep instead of drawing any."""
+        """env: made with signals=True. low, high: corners of the box. goals: (N, G), to keep instead of drawing any.
+
+        Raises ValueError, in one line, for a box, a radius or goals that make no sense.
+        """
         if "position" not in env.signal_shapes:
             raise ValueError("a goal is for the signal position: make the environments with signals=True")
         (places,) = env.signal_shapes["position"]
         if not len(low) == len(high) == places:
             raise ValueError(f"goals have {places} numbers, as positions of {env.task}, not {len(low)} to {len(high)}")
+        if any(least > most for least, most in zip(low, high, strict=True)):
+            raise ValueError(f"low must not be above high: goals cannot lie in {tuple(low)} to {tuple(high)}")
+        if not radius > 0:
+            raise ValueError(f"radius must be above 0, got {radius}: no position would be near its goal")
+        if goals is not None:
+            check_tensor("goals", goals, (env.num_envs, places))
         self.env, self.radius, self.dense = env, radius, dense
         self.goals = None if goals is None else goals.to(env.device)
         self.low, self.high = torch.tensor(low), torch.tensor(high)  # (G,)
@@ -41,6 +51,8 @@ class GoalEnv:
         self.goal = torch.zeros(env.num_envs, places, device=env.device)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "env" or name.startswith("__"):  # asked for by `copy` before there is anything beneath
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.env, name)
 
     def seed(self, seed: int) -> None:
@@ -70,7 +82,7 @@ class GoalEnv:
         """Put the goal and its reward into a timestep (N,)."""
         first = timestep["is_first"]  # (N,)
         drawn = torch.rand(self.goal.shape, generator=self.generator) * (self.high - self.low) + self.low
-        drawn = drawn.to(self.goal.device) if self.goals is None else self.goals
+        drawn = drawn.to(self.goal.device, non_blocking=True) if self.goals is None else self.goals
         self.goal = torch.where(first.unsqueeze(1), drawn, self.goal)
         distance = (timestep["position"] - self.goal).norm(dim=1)  # (N,)
         reward = (distance < self.radius).float() - (distance if self.dense else 0.0)

@@ -21,7 +21,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from envs import CAMERAS, BatchedEnv, make
-from envs.checks import check_choice, check_positive, check_rows
+from envs.checks import check_choice, check_rows, check_whole
 
 if TYPE_CHECKING:
     from envs.renderer import Renderer  # takes seconds to import
@@ -67,7 +67,7 @@ def make_torch(
         check_choice("render_mode", render_mode, RENDER_MODES)
     for name in options:
         check_choice("option", name, OPTIONS)
-    check_positive(render_size=render_size)
+    check_whole(1, render_size=render_size)
     seed = int(np.random.default_rng().integers(2**31)) if seed is None else seed
     return VectorEnv(make(task, num_envs, seed=seed, **options), autoreset_mode, render_mode, render_size)
 
@@ -75,9 +75,11 @@ def make_torch(
 class VectorEnv(gymnasium.vector.VectorEnv):
     """A `BatchedEnv` in gymnasium's words, in torch tensors on its device.
 
+    `info` holds, if they were asked for, the `measures` of the episodes so far (N, M), the `distractor` (N, 48) and the
+    signals by name (N, ...), each with its mask, `_measures` (N,) bool.
     Next-step autoreset is its own. Same-step autoreset asks, in every step, whether an episode has ended, which makes
-    a GPU wait, and draws all frames again when one has. `info` then holds `final_obs` (N, ...), which counts in the
-    rows `_final_obs` (N,) bool.
+    a GPU wait, and draws all frames again when one has. `info` then holds `final_obs` (N, ...) and `final_info`, which
+    count in the rows `_final_obs` (N,) bool.
     """
 
     def __init__(
@@ -176,10 +178,10 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         return next(iter(seen.values())) if len(seen) == 1 else seen
 
     def _info(self, timestep: TensorDict) -> dict[str, Any]:
-        """Return the measures of the episodes so far (N, M), if they were asked for."""
-        if "measures" not in timestep:
-            return {}
-        return {"measures": timestep["measures"], "_measures": torch.ones_like(timestep["is_last"])}
+        """Return what was asked for beside observations, (N, ...) each, and that it counts in all rows."""
+        told = [name for name in ("measures", "distractor", *self.env.signal_shapes) if name in timestep]
+        everywhere = torch.ones_like(timestep["is_last"])
+        return {name: timestep[name] for name in told} | {f"_{name}": everywhere for name in told}
 
 
 class NumpyVectorEnv(ArrayConversion):
@@ -207,8 +209,7 @@ class Env(gymnasium.Env):
         for name in OF_VECTORS:
             if name in options:
                 raise ValueError(f"{name} is for gymnasium.make_vec: gymnasium.make gives one environment, in NumPy")
-        never = AutoresetMode.DISABLED
-        self._envs = make_vec(task, 1, "numpy", autoreset_mode=never, render_mode=render_mode, **options)
+        self._envs = make_torch(task, 1, AutoresetMode.DISABLED, render_mode, **options)
         self.render_mode = render_mode
         self.metadata = {name: self._envs.metadata[name] for name in ("render_modes", "render_fps")}
         self.observation_space = self._envs.single_observation_space
@@ -218,12 +219,13 @@ class Env(gymnasium.Env):
         """Begin a new episode; a seed decides it and those that follow."""
         super().reset(seed=seed)
         observation, info = self._envs.reset(seed=seed, options=options)
-        return self._only(observation), info
+        return row(to_numpy(observation), 0), row(to_numpy(info), 0)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action (A,)."""
         observation, reward, terminated, truncated, info = self._envs.step(np.asarray(action)[None])
-        return self._only(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
+        seen, told = (row(to_numpy(values), 0) for values in (observation, info))
+        return seen, float(reward), bool(terminated), bool(truncated), told
 
     def render(self) -> Any:
         """Return the present frame (size, size, 3) uint8."""
@@ -234,8 +236,17 @@ class Env(gymnasium.Env):
         """Stop the render threads."""
         self._envs.close()
 
-    def _only(self, observation: Any) -> Any:
-        return next(iter(iterate(self._envs.observation_space, observation)))
+
+def to_numpy(values: Any) -> Any:
+    """Move a tensor (N, ...), or several by name but for masks, to NumPy."""
+    if isinstance(values, dict):
+        return {name: to_numpy(value) for name, value in values.items() if not name.startswith("_")}
+    return values.cpu().numpy()
+
+
+def row(arrays: Any, n: int) -> Any:
+    """Return environment n's part (...) of an array (N, ...), or of several by name."""
+    return {name: array[n] for name, array in arrays.items()} if isinstance(arrays, dict) else arrays[n]
 
 
 def space(name: str, shape: tuple[int, ...]) -> Space:

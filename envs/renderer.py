@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from envs import terrain, warp_runtime
 from envs.added_geoms import AddedGeoms
-from envs.checks import check_choice, check_positive
+from envs.checks import check_choice, check_whole
 from envs.compositing import composite
+from envs.cores import cores
 from envs.scene import BACKGROUNDS, KINEMATICS, SITES, TERRAIN, Backdrop, geom_groups, poses_drawn
 
 SMALLEST_SHARD = 4  # environments; below this a second thread costs more than it brings
@@ -62,7 +62,7 @@ class Renderer:
         quality: bool = False,
     ) -> None:
         check_choice("background", background, BACKGROUNDS)
-        check_positive(num_envs=num_envs, size=size, threads=threads)
+        check_whole(1, num_envs=num_envs, size=size, threads=threads)
         if not 0 <= camera < model.ncam:
             raise ValueError(f"camera {camera} does not exist: the model has {model.ncam}")
         warp_runtime.start()
@@ -78,7 +78,7 @@ class Renderer:
         self._colours = torch.from_numpy(model.mat_rgba).to(self.device, copy=True)  # (materials, 4)
         count = 1
         if self.device.type == "cpu":
-            count = max(1, min(threads or os.cpu_count() or 1, num_envs // SMALLEST_SHARD))
+            count = max(1, min(threads or cores(), num_envs // SMALLEST_SHARD))
         edges = [num_envs * i // count for i in range(count + 1)]
         self._rows = [slice(*pair) for pair in itertools.pairwise(edges)]
         self._pool = ThreadPoolExecutor(count) if count > 1 else None

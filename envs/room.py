@@ -5,6 +5,8 @@ to lie on its whole length. Room for contacts is shared by all environments, so 
 constraint rows, among them limits of joints, is each environment's own.
 """
 
+from envs.checks import check_whole
+
 USUAL = (24, 64)  # contacts, constraint rows
 DOMAINS = {
     "dog": (80, 640),
@@ -18,7 +20,11 @@ DOMAINS = {
 
 
 def of(task: str, contacts: int | None = None, constraints: int | None = None) -> tuple[int, int]:
-    """Return the room for contacts and for constraint rows of each environment, where it is not given."""
+    """Return the room for contacts and for constraint rows of each environment, where it is not given.
+
+    Raises ValueError for a room without place for any.
+    """
+    check_whole(1, contacts=contacts, constraints=constraints)
     domain = max((name for name in DOMAINS if task.startswith(name + "_")), key=len, default="")
     measured = DOMAINS.get(domain, USUAL)
     return contacts or measured[0], constraints or measured[1]

@@ -9,9 +9,8 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common import vec_env
 from stable_baselines3.common.vec_env import VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
-from torch import Tensor
 
-from envs.gym import VectorEnv, make_torch
+from envs.gym import VectorEnv, make_torch, row, to_numpy
 
 
 def make_vec_env(task: str, num_envs: int = 1, **options: Any) -> VecMonitor:
@@ -33,8 +32,9 @@ class VecEnv(vec_env.VecEnv):
     """A `VectorEnv` with same-step autoreset in stable-baselines3's words, in NumPy.
 
     Where an episode has ended, the observation is already the next one's first and `info["terminal_observation"]` the
-    last one; `info["TimeLimit.truncated"]` says that it went on beyond a time limit. The environments share one batch:
-    attributes and methods are the `BatchedEnv`'s, the same for all.
+    last one; `info["TimeLimit.truncated"]` says that it went on beyond a time limit. Measures, signals and the
+    distractor, if they were asked for, are in `info` by name, at an episode's end those of its end. The environments
+    share one batch: attributes and methods are the `BatchedEnv`'s, the same for all.
     """
 
     def __init__(self, env: gymnasium.vector.VectorEnv) -> None:
@@ -58,13 +58,13 @@ class VecEnv(vec_env.VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         observation, reward, terminated, truncated, info = self.env.step(self._actions)
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": last} for last in truncated.tolist()]
+        told = to_numpy(info.get("final_info", info))  # where no episode has ended, both hold the same rows
+        infos = [row(told, n) | {"TimeLimit.truncated": last} for n, last in enumerate(truncated.tolist())]
         done = (terminated | truncated).cpu().numpy()
         if "final_obs" in info:
             final = to_numpy(info["final_obs"])
-            for n in done.nonzero()[0]:
-                row = {name: array[n] for name, array in final.items()} if isinstance(final, dict) else final[n]
-                infos[n]["terminal_observation"] = row
+            for n in done.nonzero()[0].tolist():
+                infos[n]["terminal_observation"] = row(final, n)
         return to_numpy(observation), reward.cpu().numpy(), done, infos
 
     def close(self) -> None:
@@ -94,10 +94,3 @@ class VecEnv(vec_env.VecEnv):
 
     def _count(self, indices: VecEnvIndices) -> int:
         return len(list(self._get_indices(indices)))
-
-
-def to_numpy(observation: Tensor | dict[str, Tensor]) -> Any:
-    """Move an observation (N, ...), or several by name, to NumPy."""
-    if isinstance(observation, dict):
-        return {name: value.cpu().numpy() for name, value in observation.items()}
-    return observation.cpu().numpy()

@@ -14,8 +14,8 @@ from mujoco.batch import Batch
 from envs.height_fields import HeightFields
 
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # what follows from positions and velocities
-ACTUATION, SENSOR, ISLAND = (
-    int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{part}")) for part in ("ACTUATION", "SENSOR", "ISLAND")
+ACTUATION, SENSOR, ISLAND, AUTORESET = (
+    int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{part}")) for part in ("ACTUATION", "SENSOR", "ISLAND", "AUTORESET")
 )
 CLOCK = ctypes.c_void_p.in_dll(ctypes.CDLL(str(next(Path(mujoco.__file__).parent.glob("libmujoco.*")))), "mjcb_time")
 
@@ -34,6 +34,7 @@ class Simulations:
         self, model: mujoco.MjModel, count: int, threads: int, model_fields: Sequence[str], persistent: bool = False
     ) -> None:
         model = copy.copy(model)
+        model.opt.disableflags |= AUTORESET  # of what diverged, into the default state: it is to be noticed
         if model.ntree == 1:
             model.opt.disableflags |= ISLAND
         self._disabled = model.opt.disableflags

@@ -12,7 +12,7 @@ from torch import Tensor
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ANIMATIONS = (".gif", ".webp", ".apng")
 FILMS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-HELD_OUT_SHARE = 5  # one video in five is held out, at least one
+HELD_OUT_SHARE = 5  # on average, one video in five is held out
 
 
 def read(folder: str | Path, split: str, size: int, limit: int, number: int | None = None) -> list[Tensor]:
@@ -40,7 +40,10 @@ def read(folder: str | Path, split: str, size: int, limit: int, number: int | No
 
 
 def choose(folder: str | Path, split: str) -> list[Path]:
-    """List the videos of one split, by a hash of their names: the same on every machine, never in both splits."""
+    """List the videos of one split, by a hash of each one's name: the same on every machine, never in both splits.
+
+    A video stays in its split when others come or go, but where a split would be left without any.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"video folder {str(folder)!r} does not exist or is not a folder")
@@ -55,9 +58,14 @@ def choose(folder: str | Path, split: str) -> list[Path]:
             f"video folder {str(folder)!r} holds only one video, {found[0].name!r}: "
             "at least two are needed, so that training and held-out videos differ"
         )
-    found.sort(key=lambda path: hashlib.sha256(path.name.encode()).digest())
-    held_out = max(1, len(found) // HELD_OUT_SHARE)
-    return sorted(found[:held_out] if split == "held_out" else found[held_out:])
+    found.sort(key=_hash)
+    held_out = [path for path in found if _hash(path) % HELD_OUT_SHARE == 0]
+    held_out = held_out[: len(found) - 1] or found[:1]  # neither all nor none
+    return sorted(held_out if split == "held_out" else set(found) - set(held_out))
+
+
+def _hash(path: Path) -> int:
+    return int.from_bytes(hashlib.sha256(path.name.encode()).digest())
 
 
 def _is_video(path: Path) -> bool:

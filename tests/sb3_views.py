@@ -13,5 +13,5 @@ def view(task: str, num_envs: int, **options: Any) -> envs.sb3.VecEnv:
     return envs.sb3.VecEnv(make_torch(task, num_envs, AutoresetMode.SAME_STEP, **options))
 
 
-def scripted() -> envs.sb3.VecEnv:
-    return envs.sb3.VecEnv(VectorEnv(Scripted(), AutoresetMode.SAME_STEP))  # type: ignore[arg-type]
+def scripted(**options: Any) -> envs.sb3.VecEnv:
+    return envs.sb3.VecEnv(VectorEnv(Scripted(**options), AutoresetMode.SAME_STEP))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ class Scripted:
     """Observe the episode's number and the step in it; get ten times the environment's number, and the step."""
 
     task, num_envs, action_dim, step_seconds = "scripted", 3, 1, 0.05
-    device = torch.device("cpu")
+    device, signal_shapes = torch.device("cpu"), {}
 
     def __init__(self, measures: bool = False) -> None:
         self.observation_shapes = {"state": (2,)}

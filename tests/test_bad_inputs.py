@@ -41,6 +41,10 @@ NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"contacts": -1, "engine": "warp"}, "contacts must be at least 1, got -1"),
     ({"constraints": 0, "engine": "warp"}, "constraints must be at least 1, got 0"),
     (PIXELS | {"size": 0}, "size must be at least 1, got 0"),
+    ({"num_envs": 2.5}, "num_envs must be a whole number, got 2.5"),
+    ({"num_envs": "3"}, "num_envs must be a whole number, got '3'"),
+    ({"action_repeat": 1.5}, "action_repeat must be a whole number, got 1.5"),
+    ({"seed": -1}, "seed must be at least 0, got -1"),
     ({"size": -64}, "size must be at least 1, got -64"),
     ({"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
     (VIDEO | {"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
@@ -70,6 +74,27 @@ def test_a_cuda_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(ValueError, match="device 'cuda:7': torch finds 1 CUDA device here"):
         check_device("cuda:7")
     assert check_device("cuda:0") == torch.device("cuda:0")
+
+
+def test_states_of_others_and_sources_that_they_do_not_have() -> None:
+    env, fewer, other = (envs.make(task, n) for task, n in (("walker_walk", 3), ("walker_walk", 2), ("hopper_hop", 3)))
+    state, of_fewer, of_other = (made.state_dict() for made in (env, fewer, other))
+    physics = f"the physics of 3 environments of walker_walk must be {tuple(state['physics'].shape)}, not "
+    source = "source must be (3,) of torch.int64, not (2,) of torch.int64"
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: env.load_state_dict(of_fewer), physics),
+        (lambda: env.load_state_dict(of_other), physics),
+        (lambda: env.place(of_other, torch.tensor([0, 1, 2])), physics),
+        (lambda: env.place(of_fewer, torch.tensor([0, 1, 2])), "source must lie in 0 to 1, not in 0 to 2"),
+        (lambda: env.place(of_fewer, torch.tensor([0, -1, 1])), "source must lie in 0 to 1, not in -1 to 1"),
+        (lambda: env.place(of_fewer, torch.tensor([0, 1])), source),
+        (lambda: env.seed(-1), "seed must be at least 0, got -1"),
+        (lambda: env.reset([True] * 3), "rows must be a torch.Tensor, not list"),  # type: ignore[arg-type]
+    ]
+    for call, line in wrong:
+        with pytest.raises(ValueError) as caught:
+            call()
+        assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

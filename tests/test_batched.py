@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -46,12 +47,14 @@ def test_episodes_last_their_limit_and_the_step_after_the_last_resets(engine: st
     assert played["reward"].dtype == torch.float32 and played["state"].shape == (len(played), N, 17)
 
 
-def test_the_action_of_a_last_row_is_ignored() -> None:
-    one, two = (envs.make("walker_walk", N, seed=3, time_limit=LIMIT) for _ in range(2))
-    one.reset(), two.reset()
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_the_action_of_a_last_row_is_ignored(engine: str) -> None:
+    one, two, three = (envs.make("walker_walk", N, seed=3, time_limit=LIMIT, engine=engine) for _ in range(3))
+    one.reset(), two.reset(), three.reset()
     for action in actions(one, LIMIT):
-        one.step(action), two.step(action)
-    assert same(one.step(torch.ones(N, 6)), two.step(-torch.ones(N, 6)))
+        one.step(action), two.step(action), three.step(action)
+    begun = one.step(torch.ones(N, 6))
+    assert same(begun, two.step(-torch.ones(N, 6))) and same(begun, three.step(torch.full((N, 6), torch.nan)))
 
 
 @pytest.mark.parametrize("engine", ["c", "warp"])
@@ -197,6 +200,7 @@ def test_actions_outside_are_clipped() -> None:
     [
         (torch.zeros(N, 2), r"actions must be \(5, 6\), not \(5, 2\)"),
         (torch.full((N, 6), torch.nan), "actions must be finite: the policy gave NaN or infinity"),
+        (np.zeros((N, 6)), "actions must be a torch.Tensor, not ndarray"),
     ],
 )
 def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
@@ -204,6 +208,21 @@ def test_wrong_actions_are_named(action: torch.Tensor, message: str) -> None:
     env.reset()
     with pytest.raises(ValueError, match=message):
         env.step(action)
+
+
+@pytest.mark.parametrize("engine", ["c", "warp"])
+@pytest.mark.parametrize("speed", [1e12, torch.nan])
+def test_a_simulation_that_diverges_is_named_in_the_same_step(engine: str, speed: float) -> None:
+    """MuJoCo itself would begin anew in the middle of the episode, and MuJoCo Warp go on with NaN."""
+    env = envs.make("cheetah_run", N, engine=engine)
+    env.reset()
+    state, first = env.state_dict(), 1 + env.model.nq  # time and positions come before speeds
+    state["physics"][2, first : first + env.model.nv] = speed
+    env.load_state_dict(state)
+    with pytest.raises(ValueError, match=r"simulation of cheetah_run diverged: speeds are beyond 1e\+10 or NaN"):
+        env.step(torch.zeros(N, 6))
+    env.reset()
+    assert env.step(torch.zeros(N, 6))["state"].isfinite().all()
 
 
 @pytest.mark.parametrize("engine", ["c", "warp"])

@@ -10,6 +10,7 @@ from torch import Tensor
 from envs import distractions
 from envs.backdrops import Clips
 from envs.scene import Scene
+from envs.tasks import TASKS
 from envs.videos import Bank
 
 LENGTHS = (3, 1, 5)
@@ -202,6 +203,21 @@ def test_the_window_grows_with_the_picture(size: int, window: int, pixels: int) 
     made = distractions.make("noise", 1, size=size, window=window)
     assert made is not None
     assert made.backdrop.frames.shape == (1, pixels, pixels, 3)
+
+
+def test_the_suites_hardest_videos_fit_into_memory_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def procedural(seed: int, split: str, size: int, device: torch.device, *numbers: int) -> Bank:
+        clips, length, memory = numbers
+        asked.append((size, clips * length * size**2 * 3 / 2**20 <= memory))
+        return numbered_bank()
+
+    monkeypatch.setattr(distractions.videos, "procedural", procedural)
+    model = TASKS["pendulum_swingup"]().model
+    for size in (64, 100, 128, 512):
+        assert distractions.make("dcs-hard-background", 2, model, size=size) is not None
+    assert asked == [(128, True), (200, True), (200, True), (200, True)]
 
 
 def test_none_is_none() -> None:

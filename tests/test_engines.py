@@ -1,11 +1,15 @@
 """What the C engine leaves out of the physics changes nothing that anybody sees."""
 
+import os
+
 import mujoco
 import numpy as np
 import pytest
 import torch
 
+import envs
 from envs.engines import STATE, CEngine
+from envs.renderer import Renderer
 from envs.tasks import TASKS
 
 FIELDS = ("xpos", "sensordata")
@@ -43,6 +47,14 @@ def test_it_steps_as_plain_mujoco(name: str) -> None:
             for field in ("qpos", *FIELDS):
                 found = engine.state()[n, 1 : 1 + model.nq] if field == "qpos" else engine.fields[field][n]
                 assert np.array_equal(found.flatten(), getattr(data, field).flatten()), field
+
+
+def test_threads_are_as_many_as_the_process_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 5, 7})
+    assert envs.make("pendulum_swingup", NUM_ENVS)._engine._batch.nthread == 3
+    renderer = Renderer(TASKS["pendulum_swingup"]().model, 12, 8)
+    assert len(renderer._rows) == 3
+    renderer.close()
 
 
 def test_the_clock_is_given_back() -> None:

@@ -83,6 +83,18 @@ def test_actions_that_are_not_finite_are_named_within_some_steps() -> None:
             torch.cuda.synchronize()
 
 
+def test_a_simulation_that_diverges_is_named_within_some_steps() -> None:
+    env = cuda_env()
+    env.reset()
+    state, first = env.state_dict(), 1 + env.model.nq  # time and positions come before speeds
+    state["physics"][2, first : first + env.model.nv] = torch.nan
+    env.load_state_dict(state)
+    with pytest.raises(ValueError, match="the simulation of walker_walk diverged"):
+        for action in actions(env):
+            env.step(action)
+            torch.cuda.synchronize()
+
+
 def test_stepping_does_not_take_more_and_more_memory() -> None:
     env = cuda_env(pixels=True, distraction="video", time_limit=20, stagger=True)
     env.reset()

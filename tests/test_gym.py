@@ -93,7 +93,9 @@ def test_disabled_by_hand() -> None:
 
 
 @pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
-@pytest.mark.parametrize("options", [{}, {"pixels": True, "state": True, "size": 36}])
+@pytest.mark.parametrize(
+    "options", [{}, {"pixels": True, "state": True, "size": 36}, {"measures": True, "signals": True}]
+)
 def test_one_environment_is_gymnasiums_own_vector_of_one(mode: AutoresetMode, options: dict[str, Any]) -> None:
     """A second implementation: gymnasium's SyncVectorEnv over our single environment."""
     options = options | {"time_limit": LIMIT}
@@ -102,7 +104,7 @@ def test_one_environment_is_gymnasiums_own_vector_of_one(mode: AutoresetMode, op
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"]
     assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
     theirs.action_space.seed(0)
-    answers = [[env.reset(seed=7)[0], {}] for env in (ours, theirs)]
+    answers = [list(env.reset(seed=7)) for env in (ours, theirs)]
     for _ in range(2 * LIMIT + 3):
         one, two = answers
         np.testing.assert_equal(one[0], two[0])
@@ -130,6 +132,23 @@ def test_many_environments_are_the_batch() -> None:
                                                        for x in view.step(given))  # fmt: skip
             assert torch.equal(state, rows["state"]) and torch.equal(reward, rows["reward"])
             assert torch.equal(terminated, rows["is_terminal"]) and torch.equal(truncated | terminated, rows["is_last"])
+
+
+def test_what_was_asked_for_beside_observations_is_in_info() -> None:
+    """Of several environments as `envs.make` gives it, with masks; of one, and of gymnasium's vector of these."""
+    options = {"measures": True, "signals": True, "distractor": True, "pixels": True, "distraction": "noise", "size": 8}
+    batch, ours = envs.make("walker_walk", N, seed=3, **options), make_vec(seed=3, **options)
+    single = gymnasium.make("empower/walker_walk-v0", **options)
+    theirs = make_vec(vectorization_mode="sync", **options)
+    names = {"measures", "distractor", *batch.signal_shapes}
+    timestep, told = batch.reset(), [env.reset()[1] for env in (ours, single, theirs)]
+    for _ in range(2):
+        assert told[0].keys() == told[2].keys() == names | {f"_{name}" for name in names} and told[1].keys() == names
+        for name in names:
+            assert np.array_equal(told[0][name], timestep[name]) and told[0][f"_{name}"].all()
+            assert told[1][name].shape == timestep[name].shape[1:] and told[2][name].shape == timestep[name].shape
+        timestep = batch.step(torch.zeros(N, 6))
+        told = [env.step(np.zeros(env.action_space.shape, np.float32))[4] for env in (ours, single, theirs)]
 
 
 @pytest.mark.parametrize("task", envs.TASKS)

@@ -157,6 +157,9 @@ def test_every_task_has_a_few_measures_of_finite_numbers(name: str) -> None:
     for _ in range(11):
         physics.step(torch.from_numpy(random.uniform(-1, 1, (num_envs, task.model.nu))), task.substeps)
         followed.add(physics.fields, everywhere)
+    for measure, named in task.measures.items():
+        if measure.endswith(("_cosine", "_contact")) or measure in ("touching", "holding", "grasp", "violations"):
+            assert named.range == (-1.0 if measure.endswith("_cosine") else 0.0, 1.0), measure
     values = followed.values
     assert values.shape == (num_envs, len(task.measures)) and values.dtype == torch.float32
     assert values.isfinite().all()

@@ -42,9 +42,18 @@ def test_ends_by_hand() -> None:
     assert answers[2][3][1]["terminal_observation"].tolist() == [1, 3]
 
 
+def test_measures_are_those_of_the_episodes_end_at_its_end() -> None:
+    """They count steps, of episodes of 2, 3 and 5."""
+    env = scripted(measures=True)
+    env.reset()
+    infos = [env.step(NOTHING)[3] for _ in range(4)]
+    assert [[info["measures"].item() for info in row] for row in infos] == [[1, 1, 1], [2, 2, 2], [1, 3, 3], [2, 1, 4]]
+
+
 def test_one_environment_is_their_own_vector_of_one() -> None:
     """A second implementation: stable-baselines3's DummyVecEnv over our single environment."""
-    options: dict[str, Any] = {"pixels": True, "state": True, "size": 36, "time_limit": 4}
+    options: dict[str, Any] = {"pixels": True, "state": True, "size": 36, "time_limit": 4, "distraction": "noise"}
+    options |= {"measures": True, "signals": True, "distractor": True}  # which are in the infos
     ours = view("walker_walk", 1, **options)
     theirs = DummyVecEnv([lambda: gymnasium.make("empower/walker_walk-v0", **options)])
     assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space

@@ -1,5 +1,6 @@
 """Skills as actions, by hand, on environments whose every number is known; goals; environments put where others are."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,23 @@ def test_goals_are_drawn_for_each_episode_and_rewarded_within_their_radius() -> 
     torch.testing.assert_close(row["reward"], -(row["position"] - fixed).norm(dim=1))
     with pytest.raises(ValueError, match="goals have 2 numbers"):
         GoalEnv(points(3), (0,), (1,), 0.1)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"low": (0, 2)}, r"low must not be above high: goals cannot lie in \(0, 2\) to \(1, 1\)"),
+        ({"radius": 0.0}, "radius must be above 0, got 0.0"),
+        ({"goals": fixed[:2]}, r"goals must be \(3, 2\), not \(2, 2\)"),
+    ]
+    for options, line in wrong:
+        with pytest.raises(ValueError, match=line):
+            GoalEnv(points(3), **{"low": (0, 0), "high": (1, 1), "radius": 0.1} | options)
     with pytest.raises(ValueError, match="make the environments with signals=True"):
         GoalEnv(envs.make("point_mass_easy", 1), (0, 0), (1, 1), 0.1)
+
+
+def test_they_are_copied_with_what_is_beneath() -> None:
+    for env in (GoalEnv(points(3), (0, 0), (1, 1), 0.1), scripted(2)):
+        assert copy.copy(env).env is env.env and copy.copy(env).num_envs == 3
+        with pytest.raises(AttributeError, match="__nothing__"):
+            env.__nothing__  # noqa: B018
 
 
 def test_stable_baselines3_steps_skills() -> None:

@@ -141,7 +141,7 @@ def test_images_play_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert frames[:, 0, 0, 0].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("count", "held_out"), [(2, 1), (3, 1), (10, 2), (13, 2)])
+@pytest.mark.parametrize(("count", "held_out"), [(2, 1), (3, 1), (10, 3), (13, 4)])
 def test_files_are_split_and_never_shared(tmp_path: Path, count: int, held_out: int) -> None:
     for video in range(count):
         (tmp_path / f"film{video}.mp4").touch()
@@ -152,6 +152,24 @@ def test_files_are_split_and_never_shared(tmp_path: Path, count: int, held_out: 
     assert len(other) == held_out and len(train) == count - held_out
     assert not set(train) & set(other)
     assert (train, other) == tuple(video_folder.choose(str(tmp_path), split) for split in videos.SPLITS)
+
+
+def test_a_video_that_comes_takes_none_out_of_training(tmp_path: Path) -> None:
+    """Of these, 1, 9 and 10 have hashes that five divides; before they come, the smallest hash is held out."""
+    trained: set[Path] = set()
+    for count, video in enumerate((7, 3, 5, 4, 1, 9, 0, 10, 11, 8, 2, 12)):
+        (tmp_path / f"film{video}.mp4").touch()
+        if count:
+            train, held_out = (set(video_folder.choose(tmp_path, split)) for split in videos.SPLITS)
+            trained |= train
+            assert not trained & held_out
+    assert {path.name for path in held_out} == {"film1.mp4", "film9.mp4", "film10.mp4"}
+
+
+def test_both_splits_have_a_video_also_where_all_hashes_are_divided_by_five(tmp_path: Path) -> None:
+    for video in (1, 6):
+        (tmp_path / f"film{video}.mp4").touch()
+    assert [len(video_folder.choose(tmp_path, split)) for split in videos.SPLITS] == [1, 1]
 
 
 def test_videos_of_unlike_lengths_lie_end_to_end(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class SkillEnv:
         self._state = torch.empty(0)  # (N, O) what the policy beneath saw last
 
     def __getattr__(self, name: str) -> Any:
+        if name == "env" or name.startswith("__"):  # asked for by `copy` before there is anything beneath
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.env, name)
 
     def reset(self, rows: Tensor | None = None) -> TensorDict:

@@ -31,7 +31,7 @@ class Sensors:
             "spinner_turn": measures.turn(model, "hinge"),
             "spinner_speed": measures.speed(model, "hinge"),
             "finger_speed": measures.speed(model, "proximal", "distal"),
-            "touching": measures.Measure(self.touching, ("sensordata",)),  # fraction of the steps
+            "touching": measures.Measure(self.touching, ("sensordata",), range=(0.0, 1.0)),  # fraction of the steps
         }
 
     def of(self, c: Context, name: str) -> Tensor:

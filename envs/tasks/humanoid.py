@@ -56,7 +56,7 @@ class Humanoid:
         self.measures = {
             **{f"{foot}_contact": measures.touch(self.model, *sensors) for foot, sensors in feet.items()},
             "torso_height": measures.height(self.model, torso),
-            "torso_cosine": Measure(self.upright, ("xmat",)),
+            "torso_cosine": Measure(self.upright, ("xmat",), range=(-1.0, 1.0)),
             "horizontal_speed": measures.horizontal_speed(self.model, "root"),
             "displacement_x": measures.displacement(self.model, torso, X),
             "displacement_y": measures.displacement(self.model, torso, Y),

@@ -81,7 +81,7 @@ class Bring:
         self.signals = {"position": signals.body_position(self.model, prop, X, Z)}
         self.measures = {
             "hand_speed": self.arm.speed,
-            "holding": Measure(self.holding, ("sensordata", "site_xpos")),  # fraction of the steps
+            "holding": Measure(self.holding, ("sensordata", "site_xpos"), range=(0.0, 1.0)),  # fraction of the steps
             f"{prop}_height": measures.height(self.model, prop),
             f"{prop}_displacement_x": measures.displacement(self.model, prop, X),
             f"{prop}_displacement_z": measures.displacement(self.model, prop, Z),

@@ -37,7 +37,7 @@ class Stack:
         self.signals = {"position": Signal(lambda c: c["xpos"][:, self.box_bodies, X :: Z - X][:, 0], ("xpos",))}
         self.measures = {
             "hand_speed": self.arm.speed,
-            "holding": Measure(self.holding, ("sensordata", "site_xpos")),  # fraction of the steps
+            "holding": Measure(self.holding, ("sensordata", "site_xpos"), range=(0.0, 1.0)),  # fraction of the steps
             "boxes_height": Measure(lambda c: c["xpos"][:, self.box_bodies, Z].mean(1), ("xpos",)),  # metres
             "highest_box": Measure(lambda c: c["xpos"][:, self.box_bodies, Z].amax(1), ("xpos",)),
             "boxes_displacement_x": Measure(lambda c: c["xpos"][:, self.box_bodies, X].mean(1), ("xpos",), "change"),

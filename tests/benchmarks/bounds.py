@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser: Any = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2000, help="of each training")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--write", type=Path, help="Markdown file for the tables; the figure goes beside it, as PNG")
     command = parser.parse_args(arguments)
     rows = train_all(command.steps, command.seed, command.processes)

@@ -11,18 +11,19 @@ import sys
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disable")
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import mujoco
 import numpy as np
 import torch
-from dm_control import suite
 from dm_control.mujoco import Physics
+from oracle import dm_control
 
 import envs
+from envs.cores import cores
 from envs.engines import STATE, CEngine
 from envs.tasks import TASKS
 from envs.tasks.task import Task, control_ranges, place
@@ -64,15 +65,6 @@ class Trajectory:
     rewards: list[float] = field(default_factory=list)
 
 
-def dm_control(name: str, seed: int) -> Any:
-    """Load dm_control's environment of one of our names."""
-    domain = max((domain for domain in suite._DOMAINS if name.startswith(domain + "_")), key=len)
-    environment = suite.load(domain, name.removeprefix(domain + "_"), task_kwargs={"random": seed})
-    if domain == "lqr":  # one system in all of ours: dm_control draws springs when it loads
-        environment.physics.model.jnt_stiffness[:] = TASKS[name]().model.jnt_stiffness
-    return environment
-
-
 def play(name: str, task: Task, seed: int, steps: int) -> Trajectory:
     """Play one episode of random actions in dm_control."""
     environment, random = dm_control(name, seed), np.random.default_rng(seed)
@@ -107,7 +99,7 @@ def step_c(name: str, trajectory: Trajectory, cone: int | None = None) -> Steppe
     task, count = TASKS[name](), len(trajectory.states)
     task.model.opt.cone = task.model.opt.cone if cone is None else cone
     fields = (*task.fields, "ncon", "nefc")
-    engine = CEngine(task.model, count, fields, task.model_fields, os.cpu_count() or 1)
+    engine = CEngine(task.model, count, fields, task.model_fields, cores())
     set_states(engine, trajectory)
     action, c, contacts, rows = torch.from_numpy(np.stack(trajectory.actions)), engine.fields, [], 0
     for step in range(1 + task.substeps):

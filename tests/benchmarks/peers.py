@@ -15,11 +15,12 @@ from itertools import cycle, pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
 SIZE = 64  # pixels
-PROCESSES = os.cpu_count() or 1
+PROCESSES = len(os.sched_getaffinity(0))
 Peer = tuple[Callable[[], object], int]
 
 
@@ -166,11 +167,11 @@ def async_(task: str, pixels: bool, num_envs: int) -> Peer:
 def DmControl(task: str, pixels: bool) -> object:
     """Make dm_control a gymnasium environment, with as little in between as that takes."""
     import gymnasium
-    from dm_control import suite
+    from oracle import dm_control
 
     class Env(gymnasium.Env):
         def __init__(self) -> None:
-            self.env = suite.load(*task.split("_", 1))
+            self.env = dm_control(task)
             spec = self.env.action_spec()
             self.action_space = gymnasium.spaces.Box(-1.0, 1.0, spec.shape, np.float32)
             shape, high, dtype = (

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 import platform
 import sys
 import time
@@ -17,6 +16,7 @@ import torch
 
 import envs
 from envs.batched import BatchedEnv
+from envs.cores import cores
 
 TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
 
@@ -62,10 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=envs.TASKS, metavar="TASK")
     parser.add_argument("--num-envs", type=int, default=64)
-    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, os.cpu_count() or 1}))
+    parser.add_argument("--threads", nargs="+", type=int, default=sorted({1, cores()}))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     arguments = parser.parse_args()
-    print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, {arguments.num_envs} environments, 64x64")
+    print(f"{date.today()}, {platform.machine()}, {cores()} cores, {arguments.num_envs} environments, 64x64")
     print(f"\n{'':22}{'threads':>8}{'steps/s':>10}{'speed-up':>10}{'rays':>8}{'physics':>9}{'rest':>7}")
     for task in arguments.tasks:
         first = None

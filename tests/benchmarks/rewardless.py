@@ -10,7 +10,6 @@ over seeds with 95 % bootstrap intervals, and draws it with --write.
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +35,7 @@ from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
 from agents.runs.statistics import bootstrap_interval
 from agents.runs.tensor_folder import replace
+from envs.cores import cores
 from train import make_agent, make_envs
 from views.curves import save
 from views.progress import Progress
@@ -179,7 +179,7 @@ def run(args: argparse.Namespace) -> None:
     """Train what is missing, and print and draw what is there."""
     args.folder.mkdir(parents=True, exist_ok=True)
     work = [(task, seed) for seed in args.seeds for task in args.tasks]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn")) as pool:
         list(pool.map(partial(train_missing, args.folder, args.only, args.updates), work))
     tasks = {task: read(args.folder, task, args.only, args.seeds) for task in args.tasks}
     for task, found in tasks.items():

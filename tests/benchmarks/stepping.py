@@ -154,7 +154,8 @@ def main() -> None:
         for task in arguments.tasks:
             peers = [(peer, count) for count in arguments.num_envs for peer in some if peer in arguments.peers]
             rows += measure(task, mode, [*peers, *((peer, 1) for peer in drawn)], arguments)
-    print(f"environment steps a second, {date.today()}, {platform.machine()}, {os.cpu_count()} cores, {arguments.gl}")
+    cores = len(os.sched_getaffinity(0))
+    print(f"environment steps a second, {date.today()}, {platform.machine()}, {cores} cores, {arguments.gl}")
     print(table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
