@@ -46,10 +46,13 @@ class Alarms:
 
         Positions are not looked at, as they follow from the speeds: what is wrong with them is wrong with these.
         """
-        speed, lost = self._engine.fields["qvel"].sum(), self._engine.lost()  # in a sum, what is NaN or huge shows
+        speed = self._engine.fields["qvel"].sum()  # in which one that is NaN or huge shows
         if not self._asynchronous:
-            return self._raise([False, not abs(speed.item()) < MOST, *lost])
-        wrong = torch.stack([self._not_finite, ~(speed.abs() < MOST), *lost])
+            diverged = not abs(speed.item()) < MOST
+            if diverged or self._engine.room:
+                self._raise([False, diverged, *self._engine.lost()])
+            return
+        wrong = torch.stack([self._not_finite, ~(speed.abs() < MOST), *self._engine.lost()])
         self._wrong |= wrong & ~self._wrong.any()  # what comes later may come of it
         if self._arrival.query():  # true before the first copy, too
             self._raise(self._arrived_wrong.tolist())
