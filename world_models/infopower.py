@@ -59,7 +59,7 @@ class InfoPowerModelConfig(BodyConfig):
     reward_scale: float = 1.0
     inverse_scale: float = 10.0
     """Weight of empowerment in C. What a code tells of an action is less than the KL that it costs before the prior
-    foretells it: weighed by 3 or less, where no reward comes, codes stay empty or hold the video."""
+    foretells it: weighed by 1 or less, where no reward comes, codes stay empty or hold the video."""
     action_nats: float = 0.5
     """What the inverse model shall know, nats over uniform for each action dimension; more is not asked of a code."""
     constraint: float = -3.84

@@ -147,14 +147,15 @@ def table(found: Mapping[str, Mapping[str, Tensor]]) -> str:
 
 def draw(tasks: Mapping[str, Mapping[str, Mapping[str, Tensor]]]) -> Figure:
     """Draw what z holds of the agent and of the background, by task and form: bars are means, points seeds."""
-    figure, axes = plt.subplots(1, len(tasks), figsize=(7 * len(tasks), 4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(tasks), figsize=(9 * len(tasks), 4), sharey=True, layout="constrained")
     for axis, (task, found) in zip([axes] if len(tasks) == 1 else axes, tasks.items(), strict=True):
         for side, (target, label) in enumerate({"state": "the agent", "distractor": "the background"}.items()):
             values = torch.stack([measures[f"probe/{target}/stoch"] for measures in found.values()], 1)  # (S, F)
             places = torch.arange(values.shape[1]) + 0.4 * side - 0.2  # (F,)
             axis.bar(places, values.mean(0), 0.38, color=f"C{side}", alpha=0.5, label=label)
             axis.plot(places, values.T, ".", color=f"C{side}")
-        labels = [form.removeprefix("empowerment ").replace(", lambda", ",\nlambda") for form in found]
+        labels = [form.removeprefix("empowerment ").removesuffix("-small") for form in found]
+        labels = [label.replace(", lambda", ",\nlambda") for label in labels]
         axis.set_xticks(range(len(found)), labels, fontsize="small")
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set(title=f"{task}, no reward", xlabel="weight of empowerment in the model")
