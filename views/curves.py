@@ -22,7 +22,6 @@ from agents.config import Config, flatten
 from agents.presets import AGENTS
 from agents.runs import results
 
-POINT = "o"  # where a line would have one point alone
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
@@ -182,16 +181,20 @@ def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> N
     if not curves:
         return
     for x, y in curves:
-        axis.plot(x, y, color=color, alpha=0.35, linewidth=0.8, marker=POINT if len(x) == 1 else "")
+        axis.plot(x, y, color=color, alpha=0.35, linewidth=0.8, marker=marker(x))
     common = max(curves, key=lambda curve: len(curve[0]))[0]
     common = common[common <= min(x[-1] for x, _ in curves)]
     if not len(common):
         common = np.array([min(x[-1] for x, _ in curves)])
     values = np.stack([np.interp(common, x, y) for x, y in curves])  # (seeds, points)
     seeds = f" ({len(curves)} seed{'s' * (len(curves) > 1)})"
-    marker = POINT if len(common) == 1 else ""
-    axis.plot(common, values.mean(0), color=color, linewidth=2, marker=marker, label=runs[0].label + seeds)
+    axis.plot(common, values.mean(0), color=color, linewidth=2, marker=marker(common), label=runs[0].label + seeds)
     axis.fill_between(common, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
+
+
+def marker(x: np.ndarray) -> str:
+    """Return what shows the points of a line at x (n,): a dot where one alone would be no line."""
+    return "o" if len(x) == 1 else ""
 
 
 def draw_metrics(run: Run) -> Figure:
@@ -204,7 +207,7 @@ def draw_metrics(run: Run) -> Figure:
     draw_return(flat[0], run)
     for axis, name in zip(flat[1:], names, strict=False):
         x, y = run.curve(name)
-        axis.plot(x, y, linewidth=1, marker=POINT if len(x) == 1 else "")
+        axis.plot(x, y, linewidth=1, marker=marker(x))
         axis.set_title(name, fontsize="small")
     for axis in flat[:panels]:
         axis.tick_params(labelsize="x-small")
