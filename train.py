@@ -73,6 +73,7 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         signals=envs.signal_shapes,
         task=envs.task,
         action_repeat=envs.action_repeat,
+        terminates=envs.terminates,
     )
     return CLASSES[type(config.agent)](spaces, config.agent, check_device(config.device))
 

@@ -24,6 +24,7 @@ from world_models.world_model import Empowering, WorldModel
 
 ROWS = 1000  # drawn for what compares every row with every other
 CLASSES = 10  # of states and of backgrounds, as in the authors' code of the spectral information
+TOLD = 2048  # rows that information is measured on
 ACTIONS, ACTED = 256, 512  # actions that a bound chooses among, and rows that it is asked about
 
 
@@ -49,6 +50,12 @@ def examined(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return agent.examine(replay) | diagnose(agent, replay.latest(replay.size), thorough)
+
+
+def slices_once(replay: ReplayBuffer, length: int) -> TensorDict:
+    """Draw slices (B, T) that do not overlap: a bound on information counts a row that comes twice as one unknown."""
+    rows = replay.latest(replay.size // length * length).unflatten(1, (-1, length)).flatten(0, 1)
+    return rows[torch.randperm(len(rows))[: TOLD // length].to(rows.device)]
 
 
 @torch.no_grad()

@@ -7,8 +7,6 @@ second term we add H(pi(. | z_{t-1})), as in the model's objective: ln q alone i
 be told without looking, and drove the policy's entropy down to that of its smallest deviation (our choice).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +16,11 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from agents.acceleration import Choice, Precision, autocast, compiled
-from agents.examination import foretold, told
+from agents.continuation import Continuation, reached
+from agents.examination import foretold, slices_once, told
 from agents.nets import Actor, Draw
 from agents.normalize import RunningMoments, RunningRange
-from agents.optimization import descend
+from agents.optimization import descend, frozen
 from agents.replay import ReplayBuffer
 from agents.returns import lambda_return
 from agents.spaces import Spaces
@@ -31,10 +30,9 @@ from world_models.nets import mlp
 from world_models.objectives import ModelConfig, make_model
 from world_models.rssm import Trace
 from world_models.slices import has_reward, slice_resets, windows, windows_inside
-from world_models.world_model import Constrained, Empowering, WorldModel, primal_parameters
+from world_models.world_model import Constrained, Empowering, primal_parameters
 
 EXAMINED = 50  # batches
-TOLD = 2048  # rows that information is measured on
 REPRESENTED = 4  # episodes at a time
 
 
@@ -99,11 +97,17 @@ class InfoPower:
             raise ValueError(f"--agent.shift {c.shift} must be smaller than the picture")
         self.actor = Actor(feat, spaces.action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
-        self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
-        names = ("model", "actor", "critic", "target", "reward_moments", "return_range")
+        # where an episode can end early, what a step is worth must be seen beside nothing, which is what comes after
+        self.reward_moments = RunningMoments(centred=not spaces.terminates)
+        self.return_range = RunningRange(least=0.1)
+        self.continuation = Continuation(feat, c.hidden) if spaces.terminates else None
+        names = ["model", "actor", "critic", "target", "reward_moments", "return_range"]
+        names += ["continuation"] * spaces.terminates
         self.nets = nn.ModuleDict({name: getattr(self, name) for name in names}).to(self.device)
         self.target.load_state_dict(self.critic.state_dict())
         self.primal = primal_parameters(self.model)
+        if self.continuation is not None:
+            self.primal += self.continuation.parameters()
         self.model_losses = compiled(self.model.losses, c.compile, self.device)
         self.imagined = compiled(self.imagine, c.compile, self.device)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
@@ -163,7 +167,7 @@ class InfoPower:
         """Take one step of model, dual variable, actor, critic and target critic."""
         rows = self.sample(replay)  # (B, T)
         trace, metrics = self.update_model(rows)
-        metrics.update(self.update_behaviour(trace, rows["is_first"]))
+        metrics.update(self.update_behaviour(trace, rows))
         self.updates += 1
         return metrics
 
@@ -179,8 +183,11 @@ class InfoPower:
         self.reward_moments.update(rows["reward"], has_reward(rows["is_first"]))
         with autocast(self.config.precision, self.device):
             losses, trace, metrics = self.model_losses(rows, self.reward_moments.standardize(rows["reward"]))
-        scales = self.model.scales()
+        scales = dict(self.model.scales())
         assert losses.keys() == scales.keys(), (losses.keys(), scales.keys())
+        if self.continuation is not None:
+            losses["continuation"] = self.continuation.loss(trace.feat, rows["is_terminal"])  # (B, T)
+            scales["continuation"] = 1.0
         loss = torch.stack([scales[name] * value.mean() for name, value in losses.items()]).sum()
         norm = descend(self.optimizers["model"], loss, self.primal, self.config.model_clip)
         metrics |= {f"loss/{name}": value.detach().mean() for name, value in losses.items()} | {"model/grad_norm": norm}
@@ -189,26 +196,26 @@ class InfoPower:
             metrics |= self.model.duals()
         return trace, metrics
 
-    def update_behaviour(self, trace: Trace, is_first: Tensor) -> dict[str, Tensor]:
-        """Improve actor and critic on trajectories imagined from the trace's states."""
+    def update_behaviour(self, trace: Trace, rows: TensorDict) -> dict[str, Tensor]:
+        """Improve actor and critic on trajectories imagined from the trace's states, those of rows (B, T)."""
         c = self.config
-        with frozen(self.model), frozen(self.target):
+        with frozen(self.model, self.continuation, self.target):
             with autocast(c.precision, self.device):
-                feat, reward, entropy, empowerment = self.imagined(trace, is_first)
-                value = self.target(feat).squeeze(-1)  # (H+1, N)
+                before, after, reward, entropy, empowerment = self.imagined(trace, rows)
+                discount, weight = self.discounts(after)
+                value = self.target(after).squeeze(-1)  # (H, N)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)
             wanted = reward if empowerment is None else reward + c.empowerment * empowerment  # (H, N)
             payoff = (1 - c.discount) * wanted  # (H, N)
-            returns = lambda_return(payoff, value, c.discount, c.lambda_)  # (H, N)
+            returns = lambda_return(payoff, value, discount, c.lambda_)  # (H, N)
             self.return_range.update(returns.detach())
             # returns divided by their range, as in DreamerV3's actor loss (arXiv 2301.04104): our choice
-            actor_loss = -returns / self.return_range() - c.entropy * entropy  # (H, N)
-            actor_parameters = list(self.actor.parameters())
-            norm = descend(self.optimizers["actor"], actor_loss.mean(), actor_parameters, c.behaviour_clip)
+            actor_loss = weight * (-returns / self.return_range() - c.entropy * entropy)  # (H, N)
+            norm = descend(self.optimizers["actor"], actor_loss.mean(), list(self.actor.parameters()), c.behaviour_clip)
         with autocast(c.precision, self.device):
-            predicted = self.critic(feat[:-1].detach()).squeeze(-1)  # (H, N)
-        critic_loss = 0.5 * (predicted - returns.detach()).square()
+            predicted = self.critic(before).squeeze(-1)  # (H, N)
+        critic_loss = weight * 0.5 * (predicted - returns.detach()).square()  # (H, N)
         descend(self.optimizers["critic"], critic_loss.mean(), list(self.critic.parameters()), c.behaviour_clip)
         with torch.no_grad():
             torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), c.target_rate)
@@ -222,17 +229,25 @@ class InfoPower:
         }
         return metrics if empowerment is None else metrics | {"imagine/empowerment": empowerment.detach().mean()}
 
-    def imagine(self, trace: Trace, is_first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Roll the policy out in the prior from rows of the trace.
+    def discounts(self, feat: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """Return discount and weight of steps to imagined features (H, N, F): (H, N) where episodes can end."""
+        if self.continuation is None:
+            return self.config.discount, 1.0
+        going_on = self.continuation(feat)
+        return self.config.discount * going_on, reached(going_on.detach())
 
-        Returns features (H+1, N, F), standardised rewards (H, N), the entropy H(pi) in nats (H, N), and, if it has
-        a weight, empowerment ln q(a | z, z-) + H(pi) in nats (H, N).
+    def imagine(self, trace: Trace, rows: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """Roll the policy out in the prior from rows (B, T) of the trace.
+
+        Returns features (H, N, F) where steps begin, through which no gradient passes, and where they lead; of each
+        step (H, N) the standardised reward, the entropy H(pi), and, if it has a weight, empowerment
+        ln q(a | z, z-) + H(pi), both in nats.
         """
         c, model, window = self.config, self.model, self.window
         # (B*T,) rows with a past for the inverse model, and with a row before them: a slice's first has an empty memory
         # and knows no speed (our choice)
-        inside = windows_inside(is_first, max(window - 1, 2)).flatten()
-        chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
+        inside = windows_inside(rows["is_first"], max(window - 1, 2)) * ~rows["is_terminal"]
+        chosen = torch.multinomial(inside.flatten(), c.starts, replacement=True)  # (N,)
         deters, stochs = (
             list(windows(x.detach(), window).flatten(0, 1)[chosen, 1:].unbind(1)) for x in (trace.deter, trace.stoch)
         )  # W-1 of (N, D), (N, S)
@@ -247,13 +262,13 @@ class InfoPower:
             deters.append(deter)
             stochs.append(stoch)
             actions.append(action)
-        feat, action = torch.stack(feats), torch.stack(actions)
+        before, after = torch.stack([feat.detach() for feat in feats[:-1]]), torch.stack(feats[1:])  # (H, N, F) each
         entropy = Draw(*map(torch.stack, zip(*draws, strict=True))).entropy()  # (H, N)
         empowerment = None
         if c.empowerment and isinstance(model, Empowering):
-            evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), action)  # (H, N)
+            evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
             empowerment = evidence + entropy  # (H, N)
-        return feat, model.reward(feat[1:]), entropy, empowerment
+        return before, after, model.reward(after), entropy, empowerment
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Return what latents tell, and what an inverse model knows of actions with and without the pictures."""
@@ -261,9 +276,7 @@ class InfoPower:
         if isinstance(self.model, Empowering):
             leaks = [self.model.leak(replay.sample(self.config.batch, length)[0]) for _ in range(EXAMINED)]
             metrics = {name: torch.stack([leak[name] for leak in leaks]).mean() for name in leaks[0]}
-        # slices that do not overlap: a bound on information counts a row that comes twice as one that cannot be told
-        rows = replay.latest(replay.size // length * length).unflatten(1, (-1, length)).flatten(0, 1)
-        rows = rows[torch.randperm(len(rows))[: TOLD // length].to(rows.device)]
+        rows = slices_once(replay, length)
         reward = self.reward_moments.standardize(rows["reward"])
         return metrics | told(self.model, self.explore, rows) | {"foretold/reward": foretold(self.model, rows, reward)}
 
@@ -285,13 +298,3 @@ class InfoPower:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state_dict["optimizers"][name])
         self.updates = state_dict["updates"]
-
-
-@contextmanager
-def frozen(module: nn.Module | WorldModel) -> Iterator[None]:
-    """Let gradients pass through a module but not into its parameters."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)

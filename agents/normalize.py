@@ -5,15 +5,15 @@ from torch import Tensor, nn
 
 
 class RunningMoments(nn.Module):
-    """Exponential averages of mean and variance; the first batch sets them."""
+    """Exponential averages of mean and variance, the first batch sets them; around 0 where not `centred`."""
 
     weight: Tensor  # of all that was seen; bias correction as in Adam
     first: Tensor
     second: Tensor
 
-    def __init__(self, rate: float = 0.01) -> None:
+    def __init__(self, rate: float = 0.01, centred: bool = True) -> None:
         super().__init__()
-        self.rate = rate
+        self.rate, self.centred = rate, centred
         self.register_buffer("weight", torch.zeros(()))
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("second", torch.zeros(()))
@@ -38,7 +38,7 @@ class RunningMoments(nn.Module):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation, each 0-dim."""
         weight = self.weight.clamp(min=self.rate)  # as after one batch, if there was none yet
-        mean = self.first / weight
+        mean = self.first / weight * self.centred
         return mean, (self.second / weight - mean.square()).clamp(min=1e-6).sqrt()
 
 

@@ -1,6 +1,9 @@
 """Gradient steps."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,3 +18,23 @@ def descend(
     norm = nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
     return norm
+
+
+class Freezable(Protocol):
+    """A module, or what stands for one."""
+
+    def requires_grad_(self, requires_grad: bool) -> Any: ...
+
+
+@contextmanager
+def frozen(*modules: Freezable | None) -> Iterator[None]:
+    """Let gradients pass through modules but not into their parameters."""
+    for module in modules:
+        if module is not None:
+            module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module in modules:
+            if module is not None:
+                module.requires_grad_(True)

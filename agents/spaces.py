@@ -26,3 +26,5 @@ class Spaces:
     task: str = ""
     action_repeat: int = 1
     """Control steps that an action is held."""
+    terminates: bool = False
+    """Whether the task can end an episode early, with no value beyond."""

@@ -96,6 +96,11 @@ class BatchedEnv:
         """How each measure is made of a timestep's `readings`: their "mean", "maximum" or "change"."""
         return () if self._measures is None else self._measures.kinds
 
+    @property
+    def terminates(self) -> bool:
+        """Whether the task can end an episode early, with no value beyond."""
+        return self._functions.terminal is not None
+
     def seed(self, seed: int) -> None:
         """Draw starts and distractions from another seed; videos stay those that were made. Call `reset` next."""
         check_whole(0, seed=seed)

@@ -36,7 +36,7 @@ def few_rows() -> Iterator[None]:
     from agents import examination, infopower
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(infopower, "TOLD", 128)
+        patch.setattr(examination, "TOLD", 128)
         patch.setattr(infopower, "EXAMINED", 2)
         patch.setattr(examination, "ACTIONS", 8)
         patch.setattr(examination, "ACTED", 32)

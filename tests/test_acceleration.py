@@ -22,8 +22,9 @@ def losses_of(agent: InfoPower) -> dict[str, torch.Tensor]:
     rows, _ = make_replay().sample(5, 7)
     with autocast(agent.config.precision, agent.device):
         losses, trace, _ = agent.model_losses(rows, rows["reward"])
-        feat, reward, entropy, _ = agent.imagined(trace, rows["is_first"])
-    found = losses | {"feat": feat, "imagined": reward, "entropy": entropy, "kl": trace.post.kl(trace.prior)}
+        before, after, reward, entropy, _ = agent.imagined(trace, rows)
+    found = losses | {"before": before, "after": after, "imagined": reward, "entropy": entropy}
+    found["kl"] = trace.post.kl(trace.prior)
     assert {value.dtype for value in found.values()} == {torch.float32}
     return {name: value.detach() for name, value in found.items()}
 
@@ -97,7 +98,7 @@ def test_what_is_imagined_is_compiled_whole(posterior: str) -> None:
 
     rows, _ = make_replay().sample(5, 7)
     trace = agent.model.observe(rows)
-    torch.compile(agent.imagine, backend=backend)(trace, rows["is_first"])
+    torch.compile(agent.imagine, backend=backend)(trace, rows)
     assert len(graphs) == 1
 
 

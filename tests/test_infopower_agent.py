@@ -54,7 +54,7 @@ def test_each_update_moves_its_own_nets(posterior: str, codes: str) -> None:
     trace, metrics = agent.update_model(rows)
     assert moved(agent, before) == {"model", "reward_moments"}
     before = copy.deepcopy(agent.nets.state_dict())
-    metrics |= agent.update_behaviour(trace, rows["is_first"])
+    metrics |= agent.update_behaviour(trace, rows)
     assert moved(agent, before) == {"actor", "critic", "target", "return_range"}
     assert all(value.shape == () and value.isfinite() and not value.requires_grad for value in metrics.values())
     assert all(p.requires_grad for p in agent.model.parameters())
@@ -67,12 +67,10 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     rows, _ = replay.sample(5, 7)
     trace = agent.model.observe(rows)
     torch.manual_seed(1)
-    feat, reward, entropy, empowerment = agent.imagine(trace, rows["is_first"])
-    assert (
-        empowerment is not None
-        and feat.shape == (5, 23, 18)
-        and reward.shape == empowerment.shape == entropy.shape == (4, 23)
-    )
+    before, after, reward, entropy, empowerment = agent.imagine(trace, rows)
+    assert empowerment is not None and reward.shape == empowerment.shape == entropy.shape == (4, 23)
+    assert before.shape == after.shape == (4, 23, 18) and after.requires_grad and not before.requires_grad
+    torch.testing.assert_close(before[1:], after[:-1])
     torch.manual_seed(1)
     model = agent.model
     inside = torch.zeros(5, 7)
@@ -83,8 +81,8 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     deter, stoch = trace.deter.flatten(0, 1)[chosen], trace.stoch.flatten(0, 1)[chosen]
     codes = [trace.stoch[:, :-1].reshape(-1, 7)[(chosen // 7) * 6 + chosen % 7 - 1], stoch]
     for k in range(4):
-        torch.testing.assert_close(feat[k], torch.cat([deter, stoch], -1))
-        drawn = agent.actor(feat[k])
+        torch.testing.assert_close(before[k], torch.cat([deter, stoch], -1))
+        drawn = agent.actor(before[k])
         action, action_entropy = drawn.action(), drawn.entropy()
         deter = model.core.step(deter, stoch, action)
         stoch = model.core.prior(deter).sample()
@@ -149,10 +147,10 @@ def test_losses_of_actor_and_critic_by_hand(empowered: bool) -> None:
     torch.nn.init.normal_(agent.target[-1].weight)
     feat, (reward, entropy, evidence) = torch.randn(5, 23, 18), torch.randn(3, 4, 23)
     through = 0 * agent.actor.mode(feat[:-1]).sum(-1)  # nothing, by way of the actor
-    agent.imagined = lambda *_: (feat, reward + through, entropy, evidence if empowered else None)
+    agent.imagined = lambda *_: (feat[:-1], feat[1:], reward + through, entropy, evidence if empowered else None)
     before = {name: copy.deepcopy(net) for name, net in agent.nets.items()}
     rows, _ = make_replay().sample(5, 7)
-    found = agent.update_behaviour(agent.model.observe(rows), rows["is_first"])
+    found = agent.update_behaviour(agent.model.observe(rows), rows)
     value = before["target"](feat).squeeze(-1)
     returns = [value[4]]
     for k in (3, 2, 1, 0):

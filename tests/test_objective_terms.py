@@ -15,7 +15,14 @@ from world_models.objectives import OBJECTIVES, ModelConfig, make_model
 from world_models.r2 import R2ModelConfig
 from world_models.repo import RePoModelConfig
 
-SIZES: dict[str, Any] = {"embed": 13, "deter": 11, "stoch": 3, "hidden": 17, "reward_std": 0.6}
+SIZES: dict[str, Any] = {
+    "embed": 13,
+    "deter": 11,
+    "stoch": 3,
+    "hidden": 17,
+    "reward_std": 0.6,
+    "prior_reward_scale": 0.5,
+}
 BALANCED: dict[str, Any] = {"critic": 19, "free_nats": 0, "prior_scale": 0.7, "posterior_scale": 0.2}
 MODELS: list[ModelConfig] = [
     InfoPowerModelConfig(**SIZES, critic=19, free_nats=0, posterior_scale=0.3),

@@ -199,7 +199,7 @@ def test_imagination_begins_where_a_row_stands_before(name: str, monkeypatch: py
 
     monkeypatch.setattr(torch, "multinomial", spy)
     batch, _ = make_replay().sample(B, T)
-    agent.imagine(agent.model.observe(batch), batch["is_first"])
+    agent.imagine(agent.model.observe(batch), batch)
     expected = ~batch["is_first"]
     expected[:, 0] = False
     assert torch.equal(weights[0], expected.float()) and batch["is_first"][:, 1:].any()

@@ -9,22 +9,22 @@ from agents.returns import lambda_return
 
 def test_lambda_return_by_hand() -> None:
     """H = 2, discount .5, lambda .5: G1 = 2 + .5 * 8 = 6; G0 = 1 + .5 (.5 * 4 + .5 * 6) = 3.5."""
-    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[100.0], [4.0], [8.0]])
+    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[4.0], [8.0]])
     assert lambda_return(reward, value, 0.5, 0.5).flatten().tolist() == [3.5, 6.0]
 
 
 @pytest.mark.parametrize("lambda_, expected", [(0.0, [1 + 0.9 * 4, 2 + 0.9 * 8]), (1.0, [1 + 0.9 * 2 + 0.81 * 8, 9.2])])
 def test_lambda_return_limits(lambda_: float, expected: list[float]) -> None:
     """lambda 0 is the one-step target, lambda 1 the discounted sum with the last value."""
-    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[100.0], [4.0], [8.0]])
+    reward, value = torch.tensor([[1.0], [2.0]]), torch.tensor([[4.0], [8.0]])
     assert lambda_return(reward, value, 0.9, lambda_).flatten().tolist() == pytest.approx(expected)
 
 
 def test_lambda_return_is_its_recursion() -> None:
-    reward, value = torch.randn(11, 5, dtype=torch.float64), torch.randn(12, 5, dtype=torch.float64)
+    reward, value = torch.randn(2, 11, 5, dtype=torch.float64)
     last, expected = value[-1], []
     for k in reversed(range(11)):
-        last = reward[k] + 0.97 * ((1 - 0.8) * value[k + 1] + 0.8 * last)
+        last = reward[k] + 0.97 * ((1 - 0.8) * value[k] + 0.8 * last)
         expected.append(last)
     torch.testing.assert_close(lambda_return(reward, value, 0.97, 0.8), torch.stack(expected[::-1]))
 

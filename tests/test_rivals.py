@@ -15,7 +15,7 @@ from world_models.parts import free
 from world_models.r2 import R2Model, R2ModelConfig, barlow_twins
 from world_models.repo import RePoModel, RePoModelConfig
 
-SIZES: dict[str, Any] = {"embed": 13, "deter": 11, "stoch": 3, "hidden": 17}
+SIZES: dict[str, Any] = {"embed": 13, "deter": 11, "stoch": 3, "hidden": 17, "prior_reward_scale": 0.5}
 DREAMER, REPO = DreamerModelConfig(**SIZES), RePoModelConfig(**SIZES)
 C_DREAMER, R2 = CDreamerModelConfig(**SIZES, critic=19), R2ModelConfig(**SIZES)
 

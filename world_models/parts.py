@@ -60,11 +60,12 @@ class Body(nn.Module):
 
     def reward_terms(self, trace: Trace, reward: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
         """Return log q(r_t | z_t) (B, T) of the posterior's sample and of the prior's, which imagination reads."""
+        c = self.config
+        seen = normal_log_prob(self.reward(trace.feat), reward, c.reward_std) * has_reward(is_first)
+        if not c.prior_reward_scale:  # not asked for
+            return seen, torch.zeros_like(seen)
         prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
-        return (
-            normal_log_prob(self.reward(trace.feat), reward, self.config.reward_std) * has_reward(is_first),
-            normal_log_prob(self.reward(prior_feat), reward, self.config.reward_std) * has_past(is_first),
-        )
+        return seen, normal_log_prob(self.reward(prior_feat), reward, c.reward_std) * has_past(is_first)
 
 
 def kl_sides(post: Distribution, prior: Distribution) -> tuple[Tensor, Tensor]:

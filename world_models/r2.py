@@ -10,9 +10,11 @@ beside DreamerV3's two KL terms (L_dyn and L_rep of arXiv 2301.04104), each with
 block-diagonal recurrence, learning from the replay's returns) is not part of the objective, and not here.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -81,9 +83,15 @@ class R2Model(Body):
 
 def barlow_twins(x: Tensor, y: Tensor, off_diagonal: float) -> Tensor:
     """Return the distance of the cross-correlation of x (K, E) and y (K, E) from the identity: 0-dim."""
-    x, y = ((v - v.mean(0)) / (v.std(0) + MIN_STD) for v in (x.float(), y.float()))  # (K, E), (K, E)
+    x, y = (standardized(v.float()) for v in (x, y))  # (K, E), (K, E)
     with full_precision(x):
         correlation = x.T @ y / len(x)  # (E, E)
     diagonal = correlation.diagonal()  # (E,)
     redundancy = correlation.square().sum() - diagonal.square().sum()
     return (diagonal - 1).square().sum() + off_diagonal * redundancy
+
+
+def standardized(x: Tensor) -> Tensor:
+    """Return columns (K, E) of mean 0 and deviation 1, or less where they hardly vary."""
+    centred = x - x.mean(0)
+    return centred / (torch.linalg.vector_norm(centred, dim=0) / math.sqrt(len(x) - 1) + MIN_STD)

@@ -54,7 +54,7 @@ class Core(nn.Module):
 
     def __init__(self, action_dim: int, deter: int, latent: Latent, hidden: int) -> None:
         super().__init__()
-        self.latent, self.deter, self.stoch = latent, deter, latent.size
+        self.latent, self.deter, self.stoch, self.hidden = latent, deter, latent.size, hidden
         self.inputs = nn.Sequential(nn.Linear(latent.size + action_dim, hidden), nn.ELU())
         self.gru = nn.GRU(hidden + 1, deter, batch_first=True)  # the last input is the reset flag
         self.prior_net = mlp(deter, latent.outputs, hidden, layers=1)
@@ -104,7 +104,7 @@ class ObservationPosterior(nn.Module):
 
     def __init__(self, embed_dim: int, core: Core) -> None:
         super().__init__()
-        self.net = mlp(2 * embed_dim, core.latent.outputs, embed_dim, layers=1)
+        self.net = mlp(2 * embed_dim, core.latent.outputs, core.hidden, layers=1)
         self.latent = core.latent
 
     def forward(self, embed: Tensor, previous: Tensor, deter: Tensor | None = None) -> Distribution:
@@ -123,7 +123,7 @@ class RecurrentPosterior(nn.Module):
 
     def __init__(self, embed_dim: int, core: Core) -> None:
         super().__init__()
-        self.net = mlp(core.deter + embed_dim, core.latent.outputs, embed_dim, layers=1)
+        self.net = mlp(core.deter + embed_dim, core.latent.outputs, core.hidden, layers=1)
         self.latent = core.latent
 
     def forward(self, embed: Tensor, previous: Tensor, deter: Tensor) -> Distribution:
@@ -136,10 +136,10 @@ class RecurrentPosterior(nn.Module):
         # what the first layer reads of pictures is one product for all steps, and its gradient as well
         first, rest = cast(nn.Linear, self.net[0]), self.net[1:]
         of_deter, of_embed = first.weight.split([core.deter, embed.shape[-1]], 1)
-        seen = F.linear(embed, of_embed, first.bias)  # (B, T, E)
-        for t in range(embed.shape[1]):
-            deter = core.step(deter, stoch, action[:, t], reset[:, t])
-            post = self.latent(rest(seen[:, t] + F.linear(deter, of_deter)))
+        seen = F.linear(embed, of_embed, first.bias)  # (B, T, hidden)
+        for seen_t, action_t, reset_t in zip(seen.unbind(1), action.unbind(1), reset.unbind(1), strict=True):
+            deter = core.step(deter, stoch, action_t, reset_t)
+            post = self.latent(rest(seen_t + F.linear(deter, of_deter)))
             stoch = post.sample()
             deters.append(deter)
             stochs.append(stoch)

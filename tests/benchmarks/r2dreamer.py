@@ -1,10 +1,10 @@
 """Time one update of ours beside R2-Dreamer's: python tests/benchmarks/r2dreamer.py --peer PATH [--threads 1 2].
 
-PATH is a clone of github.com/NM512/r2dreamer, which is run as it is, with its own settings but for sizes; without
-autocast, which is slower on processors, and without torch.compile. An update is one gradient step of world model, actor
-and critic. Equal are batch and length of slices, channels of the encoder, all sizes of the state, widths of the heads,
-the horizon, and the states that are imagined from: every one of the batch. Ours also draws its batch from a replay.
-Each runs in a process of its own, and they take turns.
+PATH is a clone of github.com/NM512/r2dreamer, which is run as it is, with its own settings but for sizes; on processors
+without autocast, which is slower there, and without torch.compile but for --compile, which compiles both. An update is
+one gradient step of world model, actor and critic. Equal are batch and length of slices, channels of the encoder, all
+sizes of the state, widths of the heads, the horizon, and the states that are imagined from: every one of the batch.
+Ours also draws its batch from a replay. Each runs in a process of its own, and they take turns.
 """
 
 import argparse
@@ -74,20 +74,21 @@ def value(text: str) -> Any:
         return text
 
 
-def theirs(peer: Path, size: str) -> Callable[[], object]:
+def theirs(peer: Path, size: str, device: str, compile: bool) -> Callable[[], object]:
     """Return an update of the peer's agent on one batch that is always the same."""
     batch, length, deter, units, depth = SIZES[size]
     sizes = {"deter": deter, "hidden": units, "units": units, "depth": depth, "discrete": CLASSES}
-    sizes |= {"act": "SiLU", "norm": True, "device": "cpu", "cnn_keys": "image", "mlp_keys": "$^"}
+    sizes |= {"act": "SiLU", "norm": True, "device": device, "cnn_keys": "image", "mlp_keys": "$^"}
     settings = read(peer / "configs" / "model" / "_base_.yaml", sizes)
-    settings |= {"compile": False, "imag_horizon": HORIZON}
+    settings |= {"compile": compile, "imag_horizon": HORIZON}
     settings.rssm.stoch = STOCH
     sys.path.insert(0, str(peer))
     module = importlib.import_module("dreamer")
     sys.path.remove(str(peer))
-    module.autocast = lambda **_: nullcontext()
+    if device == "cpu":
+        module.autocast = lambda **_: nullcontext()
     pixels, action = SimpleNamespace(shape=(64, 64, 3)), SimpleNamespace(shape=(ACTION_DIM,))
-    agent = module.Dreamer(settings, SimpleNamespace(spaces={"image": pixels}), action)
+    agent = module.Dreamer(settings, SimpleNamespace(spaces={"image": pixels}), action).to(device)
     flags = {name: torch.zeros(batch, length, 1).bool() for name in ("is_last", "is_terminal")}
     rows = {
         "image": torch.randint(256, (batch, length, 64, 64, 3), dtype=torch.uint8),
@@ -95,13 +96,15 @@ def theirs(peer: Path, size: str) -> Callable[[], object]:
         "reward": torch.rand(batch, length, 1),
         "is_first": torch.zeros(batch, length).bool(),
     }
-    rows = TensorDict(rows | flags, batch_size=[batch, length])
+    rows = TensorDict(rows | flags, batch_size=[batch, length]).to(device)
     initial = agent.rssm.initial(batch)
     held = SimpleNamespace(sample=lambda: (rows.clone(), None, initial), update=lambda *_: None)
     return partial(agent.update, held)
 
 
-def ours(size: str, posterior: Literal["observation", "recurrent"]) -> Callable[[], object]:
+def ours(
+    size: str, posterior: Literal["observation", "recurrent"], device: str = "cpu", compile: bool = False
+) -> Callable[[], object]:
     """Return an update of our agent with the same objective, on batches from a replay, with memory as in training."""
     keep_memory()
     batch, length, deter, units, depth = SIZES[size]
@@ -116,9 +119,10 @@ def ours(size: str, posterior: Literal["observation", "recurrent"]) -> Callable[
         posterior=posterior,
     )
     options: dict[str, Any] = {"batch": batch, "length": length, "horizon": HORIZON, "starts": batch * length}
+    options["compile"] = "on" if compile else "off"
     config = InfoPowerConfig(model, **options, hidden=units, empowerment=0.0)
-    agent = InfoPower(Spaces({"pixels": (64, 64, 3)}, ACTION_DIM), config)
-    return partial(agent.update, filled_replay(100, 8, "cpu"))
+    agent = InfoPower(Spaces({"pixels": (64, 64, 3)}, ACTION_DIM), config, device)
+    return partial(agent.update, filled_replay(100, 8, device))
 
 
 def answer(pipe: Connection, make: Callable[[], Callable[[], object]]) -> None:
@@ -129,6 +133,8 @@ def answer(pipe: Connection, make: Callable[[], Callable[[], object]]) -> None:
         torch.set_num_threads(threads)
         start = time.perf_counter()
         update()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         pipe.send(time.perf_counter() - start)
 
 
@@ -148,11 +154,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--compile", action="store_true", help="compile both")
     arguments = parser.parse_args()
     print(f"{date.today()} {platform.machine()} torch {torch.__version__}")
     for size in arguments.sizes:
-        makers: dict[str, Callable[[], Callable[[], object]]] = {"theirs": partial(theirs, arguments.peer, size)}
-        makers |= {f"ours, {posterior}": partial(ours, size, posterior) for posterior in ("recurrent", "observation")}
+        how = arguments.device, arguments.compile
+        makers: dict[str, Callable[[], Callable[[], object]]] = {"theirs": partial(theirs, arguments.peer, size, *how)}
+        for posterior in ("recurrent", "observation"):
+            makers[f"ours, {posterior}"] = partial(ours, size, posterior, *how)
         pipes = {}
         for name, make in makers.items():
             pipes[name], end = spawned.Pipe()

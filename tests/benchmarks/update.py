@@ -79,7 +79,7 @@ def parts(agent: InfoPower, replay: ReplayBuffer) -> dict[str, Callable[[], obje
         "sampling": lambda: replay.sample(config.batch, config.length),
         "encoder": encoder,
         "rssm": rssm,
-        "imagination (actor and critic)": lambda: agent.update_behaviour(trace, rows["is_first"]),
+        "imagination (actor and critic)": lambda: agent.update_behaviour(trace, rows),
         "optimisers": optimisers,
         "update": lambda: agent.update(replay),
     }
