@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from tensordict import TensorDict
 from torch import Tensor
 
 import envs as environments
@@ -36,7 +35,7 @@ from train import load_agent, make_agent, make_envs
 from views import diagnostics
 from views.animation import Frames
 from views.curves import load_run, save, variants
-from views.progress import Progress
+from views.progress import Progress, counted
 from views.suite import report
 from views.tables import HEADER, condition_row, suite_table
 
@@ -126,11 +125,10 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     policies = {name.removesuffix("/") or "agent": policy for name, policy in policies_of(agent).items()}
     policies["random"] = RandomPolicy(envs.action_dim, envs.device, command.seed)
     for name, policy in policies.items():
-        frames, progress = Frames(), Progress(envs.episode_length + 1)
+        frames = Frames()
         envs.load_state_dict(start)
-        watching = partial(watch, f"{distraction}, {name}", frames, progress)
-        returns = evaluate(policy, envs, command.episodes, watch=watching)
-        progress.clear()
+        with counted(envs, f"{distraction}, {name}", envs.episode_length) as playing:
+            returns = evaluate(policy, playing, command.episodes, watch=frames.take)
         envs.load_state_dict(start)
         look = measure if command.diagnostics else examine
         looked = look(command, config, policy, envs) if isinstance(policy, Examinable) else {}
@@ -155,11 +153,6 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     envs.close()
 
 
-def watch(label: str, frames: Frames, progress: Progress, row: TensorDict) -> None:
-    frames.take(row)
-    progress.advance(label)
-
-
 def fitted(config: Config[Any], distraction: str) -> Config[Any]:
     """Return a run's configuration with another distraction, without options that are not for it."""
     return replace(
@@ -175,7 +168,8 @@ def measure(command: Command, config: Config[Any], policy: Examined, envs: Batch
     options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out", "pixels": True}
     known = make_envs(config, **options, state=True, distractor=shows_background(config.distraction))
     replay = ReplayBuffer((known.episode_length + 1) * known.num_envs, known.num_envs, known.device)
-    found = examined(policy, known, replay, command.seed)
+    with counted(known, f"{config.distraction}, exploring", known.episode_length) as playing:
+        found = examined(policy, playing, replay, command.seed)
     rows = replay.latest(replay.size)
     with torch.random.fork_rng():
         torch.manual_seed(command.seed)
@@ -192,7 +186,8 @@ def measure(command: Command, config: Config[Any], policy: Examined, envs: Batch
 def examine(command: Command, config: Config[Any], policy: Examined, envs: BatchedEnv) -> dict[str, float]:
     """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
     replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
-    evaluate(policy, envs, envs.num_envs, explore=True, watch=replay.add)
+    with counted(envs, f"{config.distraction}, exploring", envs.episode_length) as playing:
+        evaluate(policy, playing, envs.num_envs, explore=True, watch=replay.add)
     with torch.random.fork_rng():
         torch.manual_seed(command.seed)
         return {name: value.item() for name, value in policy.examine(replay).items()}
@@ -201,7 +196,8 @@ def examine(command: Command, config: Config[Any], policy: Examined, envs: Batch
 def assess(command: Command, config: Config[Any], policy: Assessable) -> dict[str, float]:
     """Let an agent that found more than one policy play all of it, in fresh episodes."""
     envs = make_envs(config, num_envs=max(command.episodes, AT_ONCE), seed=command.seed, video_split="held_out")
-    found = {name: value.item() for name, value in policy.assess(envs).items()}
+    with counted(envs, "steps of all that it found", None) as playing:
+        found = {name: value.item() for name, value in policy.assess(playing).items()}
     envs.close()
     return found
 
@@ -282,7 +278,9 @@ def write_library(command: Command) -> None:
     agent, step = load_agent(command.run, config, known)
     learner = policies_of(agent)[name]
     assert isinstance(learner, Slim)
-    print(library.write(learner, step, config, envs, command.run))
+    with counted(envs, "skills", envs.episode_length + library.TRIED * library.HOLD) as playing:
+        written = library.write(learner, step, config, playing, command.run)
+    print(written)
     known.close()
     envs.close()
 

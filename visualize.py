@@ -18,6 +18,7 @@ from agents.slim import Slim
 from agents.together import learner_of, parts_of
 from train import load_agent, make_envs
 from views import archive_page, archives, curves, motions, skill_page, skills
+from views.progress import counted
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def write_page(command: Command) -> Path:
     if command.other is None and (name := learner_of(config)):  # skills of the same run, beside its elites
         envs = make_envs(config, num_envs=skill_page.SHOWN, seed=config.seed + 1000)
         learner = policies_of(load_agent(command.runs[0], config, envs)[0])[name]
-        maps.append(skill_page.map_of(cast(Slim, learner), envs, "skills", "return"))
+        with counted(envs, "skills", envs.episode_length) as playing:
+            maps.append(skill_page.map_of(cast(Slim, learner), playing, "skills", "return"))
         envs.close()
         title, about = f"Elites and skills of {config.task}", f"{about}; {skill_page.SHOWN} skills"
     archive_page.write(path, title, about, "return", model, maps)
@@ -131,7 +133,8 @@ def play_elites(run: Path, name: str, seconds: float) -> tuple[archives.Shown, l
     solutions = shown.archive.elites()["solution"]
     envs = make_envs(config, num_envs=len(solutions), seed=config.seed + 1000)
     agent: Any = policies_of(load_agent(run, whole, envs)[0])[name]
-    played = motions.record(Players(agent.kind, solutions.to(envs.device)), envs, seconds)
+    with counted(envs, f"{len(solutions):,} elites of {shown.name}", envs.episode_length) as playing:
+        played = motions.record(Players(agent.kind, solutions.to(envs.device)), playing, seconds)
     envs.close()
     return shown, played
 
@@ -144,20 +147,23 @@ def draw_skills(folder: Path, run: curves.Run) -> dict[str, float]:
     envs = make_envs(run.config, num_envs=skills.SKILLS, seed=seed)
     agent = policies_of(load_agent(folder, run.config, envs)[0])[name]
     assert isinstance(agent, Slim)
-    played, episodes, numbers = skills.look(agent, envs)
+    with counted(envs, f"{skills.SKILLS} skills", (2 * skills.EPISODES + 1) * envs.episode_length) as playing:
+        played, episodes, numbers = skills.look(agent, playing)
     page = skills.draw(run.part(name, run.config), agent, played, episodes[0], numbers)
     curves.save(page, folder / name / "skills.png")
     skills.write(numbers, folder / name / "skills.json")
     envs.close()
     shown = make_envs(run.config, num_envs=skills.FILMED, seed=seed, pixels=True, state=True)
-    skills.film(agent, shown, folder / name / "skills.gif")
+    with counted(shown, "a film of skills", shown.episode_length) as playing:
+        skills.film(agent, playing, folder / name / "skills.gif")
     shown.close()
-    playing = make_envs(run.config, num_envs=skill_page.SHOWN, seed=seed)
-    told = skill_page.map_of(agent, playing, run.config.name)
+    envs = make_envs(run.config, num_envs=skill_page.SHOWN, seed=seed)
+    with counted(envs, f"{skill_page.SHOWN} skills for the page", envs.episode_length) as playing:
+        told = skill_page.map_of(agent, playing, run.config.name)
     about = f"{skill_page.SHOWN} skills of {run.config.name}, played once each; colours tell how far the object came"
     model = environments.make(run.config.task).model
     archive_page.write(folder / name / "skills.html", f"Skills of {run.config.task}", about, "moved", model, [told])
-    playing.close()
+    envs.close()
     return numbers
 
 
