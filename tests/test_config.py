@@ -57,6 +57,9 @@ def test_a_value_of_another_kind_is_named() -> None:
             rebuild(make_config(), values)
 
 
+STATES = "--replay-dir holds pixels, which --observation state has none of: leave it out"
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -68,6 +71,7 @@ def test_a_value_of_another_kind_is_named() -> None:
         ({"train_ratio": math.nan}, "--train-ratio must be finite, not nan"),
         ({"agent": AgentConfig(horizon=-1)}, "--agent.horizon must be at least 1, not -1"),
         ({"train_ratio": -0.1}, "--train-ratio must be at least 0, not -0.1"),
+        ({"replay_dir": "/tmp", "observation": "state"}, STATES),
         (
             {"prefill": 61, "replay_size": 31, "num_envs": 3, "action_repeat": 2},
             "--prefill 61 is more than the 60 steps that --replay-size holds",
