@@ -1,9 +1,13 @@
 """Signals that ask a process to stop."""
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+STDERR = 2
+HEARD = b"\nstopping: what has begun, an evaluation maybe, is ended and saved first; once more stops at once, unsaved\n"
 
 
 @contextmanager
@@ -13,6 +17,8 @@ def caught_signals() -> Iterator[list[int]]:
 
     def handle(number: int, _: Any) -> None:
         caught.append(number)
+        with suppress(OSError):  # the terminal may be what was lost
+            os.write(STDERR, HEARD)  # not by print, which the signal may have come amid
         for each in before:
             signal.signal(each, signal.SIG_DFL)
 
