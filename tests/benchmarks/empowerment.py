@@ -89,7 +89,7 @@ def main() -> None:
     variants = {name: (agent, more) for agent, of in FAMILIES.items() for name, more in of.items()}
     names = [f"{condition}-{name}" for condition in CONDITIONS for name in variants]
     parser.add_argument("--only", nargs="*", default=names, choices=names, help="train these; none: report")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(7)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(8)))
     args, more = parser.parse_known_args()
     for seed in args.seeds:
         for name in args.only:
