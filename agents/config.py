@@ -107,7 +107,7 @@ def validate(config: Config[Any]) -> None:
     if config.diagnostics and config.eval_episodes < 2:
         raise ValueError("--diagnostics needs --eval-episodes 2 at least: one to fit probes, another to ask about")
     if config.replay_dir and config.observation == "state":
-        raise ValueError("--replay-dir holds pixels, which --observation state has none of: leave it out")
+        raise ValueError("--replay-dir holds pixels, which --observation state has none of: take --replay-dir None")
     held = config.replay_size // config.num_envs * config.num_envs * config.action_repeat
     if config.prefill > held:
         raise ValueError(f"--prefill {config.prefill} is more than the {held} steps that --replay-size holds")

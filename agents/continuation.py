@@ -2,8 +2,9 @@
 
     gamma_k = gamma (1 - q(end | z_{k+1})),   w_k = prod_{j<k} (1 - q(end | z_{j+1})),
 
-with w_k the weight of imagined step k in the losses of actor and critic. Every objective shares it, as it shares the
-reward head; without it nothing would tell an agent that is paid for each step to make an episode last.
+with w_k the weight of imagined step k in the losses of actor and critic: without gamma, for a task that never ends to
+weigh all steps alike (our choice). Rewards are then counted from 0, not from their mean (our choice). Every objective
+shares it, as it shares the reward head; without it nothing tells an agent that is paid for each step to make them last.
 """
 
 import torch
@@ -33,3 +34,12 @@ class Continuation(nn.Module):
 def reached(going_on: Tensor) -> Tensor:
     """Return the probability (H, N) that step k is taken, of those (H, N) that the states it leads to go on."""
     return torch.cat([torch.ones_like(going_on[:1]), going_on[:-1].cumprod(0)])
+
+
+def beginnings(inside: Tensor, is_terminal: Tensor) -> Tensor:
+    """Return the weights (K,) with which rows (B, T) are drawn to imagine from: those inside that are no end.
+
+    Where all of them are ends, any of them.
+    """
+    going_on = inside * ~is_terminal  # (B, T)
+    return torch.where(going_on.any(), going_on, inside).flatten()

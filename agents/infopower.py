@@ -16,7 +16,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from agents.acceleration import Choice, Precision, autocast, compiled
-from agents.continuation import Continuation, reached
+from agents.continuation import Continuation, beginnings, reached
 from agents.examination import foretold, slices_once, told
 from agents.nets import Actor, Draw
 from agents.normalize import RunningMoments, RunningRange
@@ -97,9 +97,7 @@ class InfoPower:
             raise ValueError(f"--agent.shift {c.shift} must be smaller than the picture")
         self.actor = Actor(feat, spaces.action_dim, c.hidden)
         self.critic, self.target = mlp(feat, 1, c.hidden), mlp(feat, 1, c.hidden)
-        # where an episode can end early, what a step is worth must be seen beside nothing, which is what comes after
-        self.reward_moments = RunningMoments(centred=not spaces.terminates)
-        self.return_range = RunningRange(least=0.1)
+        self.reward_moments, self.return_range = RunningMoments(), RunningRange(least=0.1)
         self.continuation = Continuation(feat, c.hidden) if spaces.terminates else None
         names = ["model", "actor", "critic", "target", "reward_moments", "return_range"]
         names += ["continuation"] * spaces.terminates
@@ -204,6 +202,8 @@ class InfoPower:
                 before, after, reward, entropy, empowerment = self.imagined(trace, rows)
                 discount, weight = self.discounts(after)
                 value = self.target(after).squeeze(-1)  # (H, N)
+            if self.continuation is not None:  # a step is worth what it gives beside nothing, which is what comes after
+                reward = self.reward_moments.around_zero(reward)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)
             wanted = reward if empowerment is None else reward + c.empowerment * empowerment  # (H, N)
@@ -246,8 +246,8 @@ class InfoPower:
         c, model, window = self.config, self.model, self.window
         # (B*T,) rows with a past for the inverse model, and with a row before them: a slice's first has an empty memory
         # and knows no speed (our choice)
-        inside = windows_inside(rows["is_first"], max(window - 1, 2)) * ~rows["is_terminal"]
-        chosen = torch.multinomial(inside.flatten(), c.starts, replacement=True)  # (N,)
+        inside = beginnings(windows_inside(rows["is_first"], max(window - 1, 2)), rows["is_terminal"])
+        chosen = torch.multinomial(inside, c.starts, replacement=True)  # (N,)
         deters, stochs = (
             list(windows(x.detach(), window).flatten(0, 1)[chosen, 1:].unbind(1)) for x in (trace.deter, trace.stoch)
         )  # W-1 of (N, D), (N, S)

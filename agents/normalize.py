@@ -5,15 +5,15 @@ from torch import Tensor, nn
 
 
 class RunningMoments(nn.Module):
-    """Exponential averages of mean and variance, the first batch sets them; around 0 where not `centred`."""
+    """Exponential averages of mean and variance; the first batch sets them."""
 
     weight: Tensor  # of all that was seen; bias correction as in Adam
     first: Tensor
     second: Tensor
 
-    def __init__(self, rate: float = 0.01, centred: bool = True) -> None:
+    def __init__(self, rate: float = 0.01) -> None:
         super().__init__()
-        self.rate, self.centred = rate, centred
+        self.rate = rate
         self.register_buffer("weight", torch.zeros(()))
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("second", torch.zeros(()))
@@ -35,10 +35,15 @@ class RunningMoments(nn.Module):
         mean, std = self.moments()
         return values * std + mean
 
+    def around_zero(self, values: Tensor) -> Tensor:
+        """Undo what `standardize` subtracted: values in root mean squares, in which nothing is 0."""
+        mean, std = self.moments()
+        return self.restore(values) / (mean.square() + std.square()).sqrt()
+
     def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation, each 0-dim."""
         weight = self.weight.clamp(min=self.rate)  # as after one batch, if there was none yet
-        mean = self.first / weight * self.centred
+        mean = self.first / weight
         return mean, (self.second / weight - mean.square()).clamp(min=1e-6).sqrt()
 
 

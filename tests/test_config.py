@@ -57,7 +57,7 @@ def test_a_value_of_another_kind_is_named() -> None:
             rebuild(make_config(), values)
 
 
-STATES = "--replay-dir holds pixels, which --observation state has none of: leave it out"
+STATES = "--replay-dir holds pixels, which --observation state has none of: take --replay-dir None"
 
 
 @pytest.mark.parametrize(

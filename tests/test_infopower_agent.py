@@ -20,9 +20,9 @@ MODEL = InfoPowerModelConfig(convolutions=((2, 6, 4), (3, 4, 2)), embed=13, dete
 CONFIG = InfoPowerConfig(model=MODEL, batch=5, length=7, horizon=4, starts=23, hidden=17, entropy=0.01)
 
 
-def make_agent(config: InfoPowerConfig = CONFIG) -> InfoPower:
+def make_agent(config: InfoPowerConfig = CONFIG, ends: bool = False) -> InfoPower:
     torch.manual_seed(0)
-    return InfoPower(Spaces({"state": (OBS,)}, A), config)
+    return InfoPower(Spaces({"state": (OBS,)}, A, terminates=ends), config)
 
 
 def timestep(first: bool = False) -> TensorDict:
@@ -139,11 +139,16 @@ def test_features_of_rows_are_those_by_which_it_acts(posterior: str) -> None:
     torch.testing.assert_close(later[:, 3:], found[:, 5:])
 
 
-@pytest.mark.parametrize("empowered", [True, False])
-def test_losses_of_actor_and_critic_by_hand(empowered: bool) -> None:
-    """From an imagined stretch of given states: discount 1/2, lambda 0.7, empowerment 0.3, entropy 0.2."""
+@pytest.mark.parametrize(("empowered", "ends"), [(True, False), (False, False), (True, True)])
+def test_losses_of_actor_and_critic_by_hand(empowered: bool, ends: bool) -> None:
+    """From an imagined stretch of given states: discount 1/2, lambda 0.7, empowerment 0.3, entropy 0.2.
+
+    Where an episode can end, discounts and weights are the continuation's, and rewards of mean 2 and deviation 1 are
+    counted from 0.
+    """
     config = replace(CONFIG, discount=0.5, lambda_=0.7, empowerment=0.3, entropy=0.2, target_rate=0.25)
-    agent = make_agent(config)
+    agent = make_agent(config, ends)
+    agent.reward_moments.update(torch.tensor([1.0, 3.0]), torch.ones(2))
     torch.nn.init.normal_(agent.target[-1].weight)
     feat, (reward, entropy, evidence) = torch.randn(5, 23, 18), torch.randn(3, 4, 23)
     through = 0 * agent.actor.mode(feat[:-1]).sum(-1)  # nothing, by way of the actor
@@ -152,13 +157,16 @@ def test_losses_of_actor_and_critic_by_hand(empowered: bool) -> None:
     rows, _ = make_replay().sample(5, 7)
     found = agent.update_behaviour(agent.model.observe(rows), rows)
     value = before["target"](feat).squeeze(-1)
+    going_on = before["continuation"](feat[1:]) if ends else torch.ones(4, 23)
+    weight = torch.stack([going_on[:k].prod(0) for k in range(4)])
     returns = [value[4]]
     for k in (3, 2, 1, 0):
-        wanted = reward[k] + (0.3 * evidence[k] if empowered else 0)
-        returns.insert(0, 0.5 * wanted + 0.5 * (0.3 * value[k + 1] + 0.7 * returns[0]))
+        paid = (reward[k] + 2) / 5**0.5 if ends else reward[k]
+        wanted = paid + (0.3 * evidence[k] if empowered else 0)
+        returns.insert(0, 0.5 * wanted + 0.5 * going_on[k] * (0.3 * value[k + 1] + 0.7 * returns[0]))
     target = torch.stack(returns[:4])
-    actor = -target / agent.return_range() - 0.2 * entropy
-    critic = 0.5 * (before["critic"](feat[:-1]).squeeze(-1) - target).square()
+    actor = weight * (-target / agent.return_range() - 0.2 * entropy)
+    critic = weight * 0.5 * (before["critic"](feat[:-1]).squeeze(-1) - target).square()
     assert found["loss/actor"].item() == pytest.approx(actor.mean().item(), rel=1e-5)
     assert found["loss/critic"].item() == pytest.approx(critic.mean().item(), rel=1e-5)
     for old, new, now in zip(

@@ -33,7 +33,7 @@ class Progress:
     def told(self) -> str:
         """Say how far it is."""
         if self.total is None:
-            return f"{self.done:,.0f}, {self.done / (time.monotonic() - self.began):,.0f}/s"
+            return f"{self.done:,.0f}, {self.done / max(time.monotonic() - self.began, 1e-9):,.0f}/s"
         return f"{min(100 * self.done / self.total, 100):.0f} %, {self.left()} left"
 
     def left(self) -> timedelta:
@@ -53,10 +53,13 @@ class Counting:
         self._envs, self._progress, self._label = envs, progress, label
 
     def step(self, action: Any) -> Any:
+        timestep = self._envs.step(action)
         self._progress.advance(self._label)
-        return self._envs.step(action)
+        return timestep
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_envs":  # as copies ask, before there are environments
+            raise AttributeError(name)
         return getattr(self._envs, name)
 
 

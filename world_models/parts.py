@@ -62,10 +62,11 @@ class Body(nn.Module):
         """Return log q(r_t | z_t) (B, T) of the posterior's sample and of the prior's, which imagination reads."""
         c = self.config
         seen = normal_log_prob(self.reward(trace.feat), reward, c.reward_std) * has_reward(is_first)
-        if not c.prior_reward_scale:  # not asked for
-            return seen, torch.zeros_like(seen)
-        prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
-        return seen, normal_log_prob(self.reward(prior_feat), reward, c.reward_std) * has_past(is_first)
+        learns = torch.is_grad_enabled() and c.prior_reward_scale > 0  # what weighs nothing is a metric
+        with torch.set_grad_enabled(learns):
+            prior_feat = torch.cat([trace.deter, trace.prior.sample()], -1)  # (B, T, F)
+            foreseen = normal_log_prob(self.reward(prior_feat), reward, c.reward_std) * has_past(is_first)
+        return seen, foreseen
 
 
 def kl_sides(post: Distribution, prior: Distribution) -> tuple[Tensor, Tensor]:

@@ -17,10 +17,10 @@ def caught_signals() -> Iterator[list[int]]:
 
     def handle(number: int, _: Any) -> None:
         caught.append(number)
-        with suppress(OSError):  # the terminal may be what was lost
-            os.write(STDERR, HEARD)  # not by print, which the signal may have come amid
         for each in before:
             signal.signal(each, signal.SIG_DFL)
+        with suppress(OSError):  # the terminal may be what was lost
+            os.write(STDERR, HEARD)  # not by print, which the signal may have come amid
 
     before = {
         number: signal.signal(number, handle)
