@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_infopower_agent import make_agent, make_replay
+from test_learning import LEARNING, NETS
 from tiny import metrics
 from torch import Tensor
 
@@ -22,8 +23,6 @@ from envs.tasks.task import ZZ
 
 SCENE = "--task cartpole_balance --observation state --action-repeat 1 --time-limit 125 --device cpu --threads 1"
 PACE = "--steps 5000 --prefill 1000 --train-ratio .25 --eval-every 0 --eval-episodes 8 --checkpoint-every 0"
-NETS = "--agent.hidden 64 --agent.model.deter 64 --agent.model.stoch 16 --agent.model.hidden 64 --agent.model.embed 64"
-LEARNING = "--agent.batch 16 --agent.length 8 --agent.starts 64 --agent.horizon 8 --agent.exploration .1"
 
 
 class Falling(Cartpole):

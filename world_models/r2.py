@@ -83,7 +83,7 @@ class R2Model(Body):
 
 def barlow_twins(x: Tensor, y: Tensor, off_diagonal: float) -> Tensor:
     """Return the distance of the cross-correlation of x (K, E) and y (K, E) from the identity: 0-dim."""
-    x, y = (standardized(v.float()) for v in (x, y))  # (K, E), (K, E)
+    x, y = (normalized(v.float()) for v in (x, y))  # (K, E), (K, E)
     with full_precision(x):
         correlation = x.T @ y / len(x)  # (E, E)
     diagonal = correlation.diagonal()  # (E,)
@@ -91,7 +91,7 @@ def barlow_twins(x: Tensor, y: Tensor, off_diagonal: float) -> Tensor:
     return (diagonal - 1).square().sum() + off_diagonal * redundancy
 
 
-def standardized(x: Tensor) -> Tensor:
+def normalized(x: Tensor) -> Tensor:
     """Return columns (K, E) of mean 0 and deviation 1, or less where they hardly vary."""
     centred = x - x.mean(0)
     return centred / (torch.linalg.vector_norm(centred, dim=0) / math.sqrt(len(x) - 1) + MIN_STD)
