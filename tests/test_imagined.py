@@ -22,19 +22,19 @@ CPU = torch.device("cpu")
 class Line:
     """Two models of a point on a line: in one it moves by the action, in the other by twice that."""
 
-    def __init__(self, state: Tensor) -> None:
-        """state: where episodes begin (n, 1)."""
-        self.state = state
+    def __init__(self, state: Tensor, end: float = torch.inf) -> None:
+        """state: where episodes begin (n, 1). end: where they end early, and beyond."""
+        self.state, self.end = state, end
 
     def begin(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         assert count == len(self.state)
         state = self.state.unsqueeze(0)  # (1, n, 1)
         return 2 * state, state, torch.cat([state, state, state], -1)
 
-    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Keep twice the state."""
         state = latent / 2 + torch.tensor([1.0, 2.0])[:, None, None] * action
-        return 2 * state, state, state[..., 0] * 10, torch.cat([state, state, state], -1)
+        return 2 * state, state, state[..., 0] * 10, torch.cat([state, state, state], -1), state[..., 0] >= self.end
 
 
 def test_returns_and_measures_worked_by_hand() -> None:
@@ -47,6 +47,19 @@ def test_returns_and_measures_worked_by_hand() -> None:
     torch.testing.assert_close(total, torch.tensor([[60.0, 60.0], [90.0, 30.0]]))
     one = [[2.0, 2.5, 1.5], [2.0, 3.0, -1.5]]
     two = [[3.0, 4.0, 3.0], [1.0, 3.0, -3.0]]
+    torch.testing.assert_close(measures, torch.tensor([one, two]))
+
+
+def test_what_comes_after_an_early_end_does_not_count() -> None:
+    """Up and down by a half in model one, by one in model two; 3 ends it, and the step that leads there counts."""
+    half = torch.atanh(torch.tensor(0.5)).item()
+    solutions = torch.tensor([[0.0, half], [0.0, -half]])
+    line, kinds = Line(torch.tensor([[1.0], [4.0]]), end=3.0), ("mean", "maximum", "change")
+    total, measures = imagine(line, Perceptrons(1, 1, ()), solutions, 3, kinds, torch.Generator())
+    # model one: 1.5 2 2.5, and 3.5; model two: 2 3, and 3
+    torch.testing.assert_close(total, torch.tensor([[60.0, 35.0], [50.0, 30.0]]))
+    one = [[2.0, 2.5, 1.5], [3.5, 4.0, -0.5]]
+    two = [[2.5, 3.0, 2.0], [3.0, 4.0, -1.0]]
     torch.testing.assert_close(measures, torch.tensor([one, two]))
 
 
@@ -120,6 +133,7 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
             "action": torch.rand(2, 1),
             "is_first": torch.full((2,), age == 0),
             "is_last": torch.full((2,), age == 3),
+            "is_terminal": torch.zeros(2, dtype=torch.bool),
         }
         row = TensorDict(values, batch_size=[2])
         foresight.see(row, row)
@@ -136,6 +150,27 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     state, reward, _ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
     torch.testing.assert_close(state, torch.full((2, 1, 1), 22.0), atol=0.2, rtol=0)
     torch.testing.assert_close(reward, torch.full((2, 1), 42.0), atol=4, rtol=0)
+
+
+def test_models_learn_where_episodes_end() -> None:
+    """A point is thrown to where the action says: above a half the episode ends, below it goes on."""
+    spaces = Spaces({"state": (1,)}, 1, 2, 9, ("x",), (None,), ("mean",), terminates=True)
+    torch.manual_seed(0)
+    foresight = EnsembleForesight(spaces, EnsembleConfig(members=2, hidden=17, batch=29, lr=3e-3), CPU)
+    replay, state, first = ReplayBuffer(800, 2), torch.zeros(2), torch.ones(2, dtype=torch.bool)
+    for _ in range(400):
+        ended = ~first & (state > 0.5)
+        action = torch.rand(2) * 2 - 1
+        values = {"reward": state, "is_first": first, "is_last": ended, "is_terminal": ended}
+        values |= {"state": state[:, None], "readings": state[:, None] * 3, "action": action[:, None]}
+        replay.add(TensorDict(values, batch_size=[2]))
+        state, first = torch.where(ended, torch.zeros(2), action), ended
+    for _ in range(300):
+        foresight.learn(replay)
+    action = torch.tensor([-0.9, 0.0, 0.3, 0.7, 0.95]).view(1, 5, 1).expand(2, 5, 1)
+    _, _, _, readings, ended = foresight.step(torch.zeros(2, 5, 1), action)
+    assert ended.tolist() == [[False, False, False, True, True]] * 2
+    torch.testing.assert_close(readings, 3 * action, atol=0.5, rtol=0)
 
 
 def test_the_last_first_rows_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

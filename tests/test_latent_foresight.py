@@ -1,5 +1,7 @@
 """What a world model foresees of policies: by hand one draw at a time, a read-out that leaves the model alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tensordict import TensorDict
@@ -17,12 +19,12 @@ SPACES = Spaces({"state": (5,)}, 2, 3, 7, ("left", "right", "both"), (None,) * 3
 MODEL = InfoPowerModelConfig(embed=13, deter=11, stoch=7, hidden=17, critic=19)
 
 
-def make(samples: int = 3) -> LatentForesight:
+def make(samples: int = 3, spaces: Spaces = SPACES) -> LatentForesight:
     torch.manual_seed(0)
-    infopower = InfoPower(SPACES, InfoPowerConfig(model=MODEL, hidden=17))
+    infopower = InfoPower(spaces, InfoPowerConfig(model=MODEL, hidden=17))
     infopower.reward_moments.update(torch.tensor([1.0, 5.0]), torch.ones(2))  # mean 3, deviation 2
     config = LatentForesightConfig(samples=samples, hidden=23, batch=29, length=4, lr=3e-3)
-    foresight = LatentForesight(SPACES, infopower, config, "cpu")
+    foresight = LatentForesight(spaces, infopower, config, "cpu")
     foresight.scale.update(torch.randn(31, 8) * 2 + 1)
     return foresight
 
@@ -83,10 +85,10 @@ def test_each_draw_of_each_solution_goes_on_by_itself() -> None:
         latent, *_ = foresight.step(latent, torch.rand(1, 5, 2))
         action = torch.rand(3, 5, 2) * 2 - 1
         torch.manual_seed(1)
-        _, state, reward, readings = foresight.step(latent, action)
+        _, state, reward, readings, ended = foresight.step(latent, action)
         torch.manual_seed(1)
         noise = torch.randn(15, 7).view(3, 5, 7)
-        assert state.shape == (3, 5, 5) and reward.shape == (3, 5) and readings.shape == (3, 5, 3)
+        assert state.shape == (3, 5, 5) and reward.shape == (3, 5) and readings.shape == (3, 5, 3) and not ended.any()
         for k in range(3):
             for n in range(5):
                 deter, stoch = (x.view(3, 5, -1)[k, n].unsqueeze(0) for x in latent)
@@ -97,6 +99,18 @@ def test_each_draw_of_each_solution_goes_on_by_itself() -> None:
                 torch.testing.assert_close(state[k, n], symexp(read[:5]))
                 torch.testing.assert_close(readings[k, n], read[5:])
                 torch.testing.assert_close(reward[k, n], moments.restore(model.reward(feat))[0])
+
+
+def test_an_episode_ends_where_infopower_says_so() -> None:
+    foresight, timestep = make(spaces=replace(SPACES, terminates=True)), rows(1013)
+    foresight.see(timestep, timestep)
+    with torch.no_grad():
+        latent, *_ = foresight.begin(50, torch.Generator().manual_seed(0))
+        (deter, stoch), *_, ended = foresight.step(latent, torch.rand(3, 50, 2) * 2 - 1)
+        continuation = foresight.infopower.continuation
+        assert continuation is not None
+        going_on = continuation(torch.cat([deter, stoch], -1)).view(3, 50)
+    assert torch.equal(ended, going_on < 0.5) and ended.any() and not ended.all()
 
 
 def test_a_read_out_learns_what_features_hold_and_the_model_nothing() -> None:

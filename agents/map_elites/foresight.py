@@ -20,8 +20,9 @@ class EnsembleForesight:
 
     def __init__(self, spaces: Spaces, config: EnsembleConfig, device: torch.device | str) -> None:
         (observed,) = spaces.observations["state"]
-        self.updates = 0
-        self.model = Ensemble(observed, spaces.action_dim, len(spaces.measures), config).to(device)
+        self.updates, self.terminates = 0, spaces.terminates
+        readings = len(spaces.measures) + spaces.terminates  # least squares of 0 and 1 tell how likely an end is
+        self.model = Ensemble(observed, spaces.action_dim, readings, config).to(device)
         self.parameters, self.optimizer = list(self.model.parameters()), self.model.optimizer()
         self.starts = Starts(observed, len(spaces.measures), device)
 
@@ -34,10 +35,12 @@ class EnsembleForesight:
         state, readings = (x.unsqueeze(0) for x in self.starts.draw(count, generator))
         return state, state, readings
 
-    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Imagine a step of each member: states (K, n, O) twice, rewards (K, n), readings (K, n, M)."""
+    def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Imagine a step of each member: states (K, n, O) twice, rewards (K, n), readings (K, n, M), ends (K, n)."""
         state, reward, readings = self.model.step(latent, action)
-        return state, state, reward, readings
+        if not self.terminates:
+            return state, state, reward, readings, torch.zeros_like(reward, dtype=torch.bool)
+        return state, state, reward, readings[..., :-1], readings[..., -1] > 0.5
 
     def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of every model, each on rows of its own."""
@@ -56,10 +59,16 @@ class EnsembleForesight:
         return {"loss/ensemble": mean.detach().mean()}
 
     def steps(self, replay: ReplayBuffer, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draw steps: states (B, O), actions (B, A), what each led to (B, O + 1 + M), and whether it is one (B,)."""
+        """Draw steps: states (B, O), actions (B, A), what each led to, and whether it is one (B,).
+
+        It led to a change of state, a reward and readings (B, O + 1 + M) and, in a task that can end an episode early,
+        whether it did: a column more.
+        """
         rows, _ = replay.sample(count, 2)  # (B, 2)
         before, after = rows["state"].unbind(1)
-        target = torch.cat([after - before, rows["reward"][:, 1:], rows["readings"][:, 1]], 1)
+        led = [after - before, rows["reward"][:, 1:], rows["readings"][:, 1]]
+        led += [rows["is_terminal"][:, 1:].float()] * self.terminates
+        target = torch.cat(led, 1)
         return before, rows["action"][:, 0], target, ~rows["is_last"][:, 0]
 
     def state_dict(self) -> dict[str, Any]:

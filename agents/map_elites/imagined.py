@@ -26,10 +26,10 @@ class Foresight(Protocol):
         """Draw where n real episodes began: latents, states (1, n, O), and what the measures read there (1, n, M)."""
         ...
 
-    def step(self, latent: Any, action: Tensor) -> tuple[Any, Tensor, Tensor, Tensor]:
+    def step(self, latent: Any, action: Tensor) -> tuple[Any, Tensor, Tensor, Tensor, Tensor]:
         """Take actions (K, n, A), or the same in all models, (1, n, A), to where they lead.
 
-        Returns latents, states (K, n, O), rewards (K, n) and readings (K, n, M).
+        Returns latents, states (K, n, O), rewards (K, n), readings (K, n, M) and where the episode ends early (K, n).
         """
         ...
 
@@ -51,16 +51,22 @@ def imagine(
 ) -> tuple[Tensor, Tensor]:
     """Play solutions (n, P) for an episode in each of K models: returns (K, n) and measures (K, n, M).
 
-    Each begins in a state of its own. `kinds` says how each measure is made of the readings. No episode ends early.
+    Each begins in a state of its own. `kinds` says how each measure is made of the readings. What comes after an early
+    end does not count, as in a real episode.
     """
     latent, state, first = foresight.begin(len(solutions), generator)  # (1, n, O), (1, n, M)
-    total, most = torch.zeros((), device=state.device), first
-    summed = torch.zeros_like(first)
+    total, most, last = torch.zeros((), device=state.device), first, first
+    summed, count = torch.zeros_like(first), torch.zeros_like(first)
+    running = torch.ones_like(first[..., 0], dtype=torch.bool)  # (1, n), then (K, n)
     for _ in range(steps):
         action = perceptrons(solutions, state.transpose(0, 1)).transpose(0, 1)  # (K, n, A)
-        latent, state, reward, readings = foresight.step(latent, action)
-        total, summed, most = total + reward, summed + readings, torch.maximum(most, readings)
-    made = {"mean": summed / steps, "maximum": most, "change": readings - first}  # each (K, n, M)
+        latent, state, reward, readings, ended = foresight.step(latent, action)
+        total, rows = total + torch.where(running, reward, 0.0), running.unsqueeze(-1)  # (K, n), (K, n, 1)
+        summed, count = summed + torch.where(rows, readings, 0.0), count + rows
+        most = torch.where(rows, torch.maximum(most, readings), most)
+        last = torch.where(rows, readings, last)
+        running = running & ~ended
+    made = {"mean": summed / count, "maximum": most, "change": last - first}  # each (K, n, M)
     return total, torch.stack([made[kind][..., m] for m, kind in enumerate(kinds)], -1)
 
 

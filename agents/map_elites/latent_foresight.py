@@ -81,15 +81,16 @@ class LatentForesight:
         seen = self.infopower.perceive(row, self.infopower.initial_carry(len(drawn)), explore=True)
         return (seen["deter"], seen["stoch"]), state.unsqueeze(0), readings.unsqueeze(0)
 
-    def step(self, latent: Latent, action: Tensor) -> tuple[Latent, Tensor, Tensor, Tensor]:
-        """Imagine a step of each draw: latents, states (K, n, O), rewards (K, n), readings (K, n, M)."""
-        model, samples = self.infopower.model, self.config.samples
+    def step(self, latent: Latent, action: Tensor) -> tuple[Latent, Tensor, Tensor, Tensor, Tensor]:
+        """Imagine a step of each draw: latents, states (K, n, O), rewards (K, n), readings (K, n, M), ends (K, n)."""
+        model, continuation, samples = self.infopower.model, self.infopower.continuation, self.config.samples
         deter = model.core.step(*latent, action.expand(samples, -1, -1).flatten(0, 1))  # (K*n, D)
         stoch = model.core.prior(deter).sample()  # (K*n, S)
         feat = torch.cat([deter, stoch], -1).unflatten(0, (samples, -1))  # (K, n, F)
         state, readings = self.scale.restore(self.readout(feat)).split(self.starts.sizes, -1)
         reward = self.infopower.reward_moments.restore(model.reward(feat))  # (K, n)
-        return (deter, stoch), symexp(state), reward, readings
+        ended = torch.zeros_like(reward, dtype=torch.bool) if continuation is None else continuation(feat) < 0.5
+        return (deter, stoch), symexp(state), reward, readings, ended
 
     def state_dict(self) -> dict[str, Any]:
         """Return the read-out, its optimiser and the first rows; the world model is InfoPower's to save."""
