@@ -40,6 +40,7 @@ for _task in TASKS:
 CAMERAS = {f"quadruped_{task}": 2 for task in ("walk", "run", "escape", "fetch")} | {"dog_fetch": 2}
 
 
+@torch.inference_mode(False)  # what environments keep must not be of a mode that the caller leaves
 def make(
     task: str,
     num_envs: int = 1,
@@ -130,6 +131,8 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
     """Choose measures by name, in the order asked for; all, if asked for with True."""
     names = tuple(measures) if isinstance(asked, bool) else (asked,) if isinstance(asked, str) else tuple(asked)
     for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"measure {name} is named twice (option measures)")
         check_choice(f"measure of {task} (option measures)", name, tuple(measures))
     return {name: measures[name] for name in names}
 

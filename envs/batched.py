@@ -108,6 +108,7 @@ class BatchedEnv:
         if self._distraction is not None:
             self._distraction.seed(seed)
 
+    @torch.inference_mode(False)  # what is kept from step to step must not be of a mode that the caller leaves
     def reset(self, rows: Tensor | None = None) -> TensorDict:
         """Begin new episodes in `rows` (N,) bool, by default everywhere; return (N,), where these are first rows.
 
@@ -126,6 +127,7 @@ class BatchedEnv:
             self._age = np.arange(self.num_envs) * self.step_limit // self.num_envs
         return timestep
 
+    @torch.inference_mode(False)
     def step(self, action: Tensor) -> TensorDict:
         """Apply actions (N, A) in [-1, 1] for the action repeat, or until the episode ends; reset rows that were last.
 
@@ -152,8 +154,8 @@ class BatchedEnv:
                 ctrl = self._controller(engine.fields, action)  # (N, U)
             engine.step(ctrl, functions.substeps, None if stepped.all() else stepped)
             earned = functions.reward(engine.fields)
-            if not running.all() or self._measures is not None:
-                counted = self._on_device(running)
+            counted = None if running.all() else self._on_device(running)
+            if counted is not None:
                 earned = torch.where(counted, earned, 0.0)
             if self._measures is not None:
                 self._measures.add(engine.fields, counted)
@@ -184,10 +186,10 @@ class BatchedEnv:
         values = {"reward": reward.float()} | {name: torch.from_numpy(rows.copy()) for name, rows in flags.items()}
         fields = self._engine.fields
         if "state" in self.observation_shapes:
-            values["state"] = self._functions.observe(fields).float()
+            values["state"] = self._functions.observe(fields).to(torch.float32, copy=True)
         if self._measures is not None:
             values |= {"measures": self._measures.values, "readings": self._measures.readings}
-        # a signal may be a view of the physics, which moves on
+        # signals, as observations, may be views of the physics, which moves on
         values |= {name: signal.read(fields).to(torch.float32, copy=True) for name, signal in self._signals.items()}
         if self._renderer is not None:
             scene = self._clean
@@ -233,18 +235,23 @@ class BatchedEnv:
             "measures": None if self._measures is None else self._measures.state_dict(),
         }
 
+    @torch.inference_mode(False)
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `state` was taken; raises ValueError for that of others' physics or number."""
+        """Go on exactly where `state` was taken; raises ValueError for that of environments made otherwise."""
         everywhere, physics = np.arange(self.num_envs), self._physics(state, self.num_envs)
+        for part, own in (("distraction", self._distraction), ("measures", self._measures)):
+            if (state[part] is None) != (own is None):
+                raise ValueError(f"the state is of environments {'without' if own else 'with'} {part}, unlike these")
+        if self._distraction is not None:  # which refuses other videos, before anything has changed
+            self._distraction.load_state_dict(state["distraction"])
+        if self._measures is not None:
+            self._measures.load_state_dict(state["measures"])
         parameters = {name: values.numpy() for name, values in state["parameters"].items()}
         self._engine.set_state(everywhere, physics.numpy(), parameters)
         self._age, self._last, self._terminal = (state[name].numpy().copy() for name in ("age", "last", "terminal"))
         self._resets.load_state_dict(state["resets"])
-        if self._distraction is not None:
-            self._distraction.load_state_dict(state["distraction"])
-        if self._measures is not None:
-            self._measures.load_state_dict(state["measures"])
 
+    @torch.inference_mode(False)
     def place(self, state: dict[str, Any], source: Tensor) -> TensorDict:
         """Put environment n where environment source[n] was in a `state_dict` of environments made alike; return (N,).
 

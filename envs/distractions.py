@@ -11,7 +11,7 @@ from torch import Tensor
 
 from envs import distracting, videos
 from envs.backdrops import Clips, Noise
-from envs.checks import check_choice
+from envs.checks import check_choice, check_whole
 from envs.reafferent import Reafferent
 from envs.scene import BACKGROUNDS, Backdrop, Scene
 from envs.videos import Bank
@@ -187,8 +187,7 @@ def check(
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
     if window != max(WINDOWS) and not has_window(name):
         raise ValueError(f"distraction_window {window} is for what moves in a window, not for {name!r}")
-    if change < 0:
-        raise ValueError(f"video_change must be 0 (every episode) or a number of control steps, got {change}")
+    check_whole(0, video_change=change)
     if video_dir is not None and not shows_videos(name):
         raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")
 

@@ -44,8 +44,8 @@ class GoalEnv:
         if goals is not None:
             check_tensor("goals", goals, (env.num_envs, places))
         self.env, self.radius, self.dense = env, radius, dense
-        self.goals = None if goals is None else goals.to(env.device)
-        self.low, self.high = torch.tensor(low), torch.tensor(high)  # (G,)
+        self.goals = None if goals is None else goals.to(env.device, torch.float32)
+        self.low, self.high = (torch.as_tensor(corner, dtype=torch.float32) for corner in (low, high))  # (G,)
         self.observation_shapes = {**env.observation_shapes, "goal": (places,)}
         self.generator = torch.Generator().manual_seed(seed)
         self.goal = torch.zeros(env.num_envs, places, device=env.device)

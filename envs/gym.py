@@ -148,7 +148,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
             warn('render() needs a reset before it, and an environment that was made with render_mode="rgb_array"')
             return None
         if "pixels" in self._timestep:
-            return tuple(self._timestep["pixels"].cpu().numpy())
+            return tuple(self._timestep["pixels"].clone().cpu().numpy())
         if self._renderer is None:
             from envs.renderer import Renderer
 
@@ -175,6 +175,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
 
     def _observation(self, timestep: TensorDict) -> Any:
         seen = {name: timestep[name] for name in self.env.observation_shapes}
+        if self.mode is AutoresetMode.DISABLED:  # a masked reset gives the other rows out again
+            seen = {name: value.clone() for name, value in seen.items()}
         return next(iter(seen.values())) if len(seen) == 1 else seen
 
     def _info(self, timestep: TensorDict) -> dict[str, Any]:
@@ -190,8 +192,14 @@ class NumpyVectorEnv(ArrayConversion):
     That is an array of N objects: an observation where an episode has ended, None elsewhere.
     """
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        if options is not None and RESET_MASK in options:
+            options = options | {RESET_MASK: np.ascontiguousarray(options[RESET_MASK])}
+        return super().reset(seed=seed, options=options)
+
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = super().step(actions)
+        # torch knows no array that was turned around, and ends the process over one
+        observation, reward, terminated, truncated, info = super().step(np.ascontiguousarray(actions))
         if "final_obs" in info:
             finals = np.full(self.num_envs, None, dtype=object)
             for n, final in enumerate(iterate(self.observation_space, info["final_obs"])):
@@ -223,7 +231,7 @@ class Env(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Apply an action (A,)."""
-        observation, reward, terminated, truncated, info = self._envs.step(np.asarray(action)[None])
+        observation, reward, terminated, truncated, info = self._envs.step(np.ascontiguousarray(action)[None])
         seen, told = (row(to_numpy(values), 0) for values in (observation, info))
         return seen, float(reward), bool(terminated), bool(truncated), told
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Context = Mapping[str, Tensor]
+KINDS = ("mean", "maximum", "change")
 TOUCHING = 0.01  # metres between the lowest point of a shape and the ground: our choice
 
 
@@ -34,8 +35,10 @@ class Measures:
         self.kinds = tuple(measure.over for measure in measures.values())
         self.fields = tuple(field for measure in measures.values() for field in measure.fields)
         self._measures = tuple(measures.values())
-        self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), device=device)
-        self._count = torch.zeros(num_envs, 1, device=device)  # control steps
+        float32: Any = {"dtype": torch.float32, "device": device}
+        self._first, self._sum, self._maximum, self._latest = torch.zeros(4, num_envs, len(measures), **float32)
+        self._count = torch.zeros(num_envs, 1, **float32)  # control steps
+        self._kinds = {kind: torch.tensor([each == kind for each in self.kinds], device=device) for kind in KINDS}
 
     def start(self, c: Context, rows: Tensor) -> None:
         """Begin anew in the rows (N,) bool whose context is an episode's first."""
@@ -46,13 +49,18 @@ class Measures:
         self._sum = torch.where(rows, 0.0, self._sum)
         self._count = torch.where(rows, 0.0, self._count)
 
-    def add(self, c: Context, rows: Tensor) -> None:
-        """Take in one control step of the rows (N,) bool."""
-        values, rows = self._read(c), rows.unsqueeze(1)  # (N, M), (N, 1)
-        self._sum += torch.where(rows, values, 0.0)
-        self._maximum = torch.where(rows, torch.maximum(self._maximum, values), self._maximum)
-        self._latest = torch.where(rows, values, self._latest)
-        self._count += rows
+    def add(self, c: Context, rows: Tensor | None = None) -> None:
+        """Take in one control step of the rows (N,) bool, by default of all."""
+        values = self._read(c)  # (N, M)
+        most, added = torch.maximum(self._maximum, values), values
+        steps: Tensor | int = 1
+        if rows is not None:
+            steps = rows.unsqueeze(1)  # (N, 1)
+            most, added = torch.where(steps, most, self._maximum), torch.where(steps, values, 0.0)
+            values = torch.where(steps, values, self._latest)
+        self._sum += added
+        self._count += steps
+        self._maximum, self._latest = most, values
 
     @property
     def readings(self) -> Tensor:
@@ -62,9 +70,8 @@ class Measures:
     @property
     def values(self) -> Tensor:
         """The measures of each episode so far (N, M) float32; of a whole one where it has just ended."""
-        of = {"mean": self._sum / self._count.clamp(min=1), "maximum": self._maximum}
-        of["change"] = self._latest - self._first
-        return torch.stack([of[measure.over][:, m] for m, measure in enumerate(self._measures)], 1)
+        mean, change = self._sum / self._count.clamp(min=1), self._latest - self._first  # (N, M)
+        return torch.where(self._kinds["mean"], mean, torch.where(self._kinds["maximum"], self._maximum, change))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the running episodes have shown so far."""
@@ -72,11 +79,15 @@ class Measures:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state` was taken."""
+        if state["_sum"].shape != self._sum.shape:
+            raise ValueError(
+                f"the state is of {state['_sum'].shape[1]} measures, these environments have {len(self.names)}"
+            )
         for name, value in state.items():
             setattr(self, name, value.to(self._sum.device, copy=True))
 
     def _read(self, c: Context) -> Tensor:
-        return torch.stack([measure.read(c) for measure in self._measures], 1).float()  # (N, M)
+        return torch.stack([measure.read(c) for measure in self._measures], 1).to(torch.float32)  # (N, M)
 
 
 def height(model: mujoco.MjModel, body: str, over: Literal["mean", "maximum", "change"] = "mean") -> Measure:

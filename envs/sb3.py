@@ -54,7 +54,7 @@ class VecEnv(vec_env.VecEnv):
         return to_numpy(observation)
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = actions
+        self._actions = np.ascontiguousarray(actions)  # torch knows no array that was turned around
 
     def step_wait(self) -> VecEnvStepReturn:
         observation, reward, terminated, truncated, info = self.env.step(self._actions)

@@ -48,7 +48,7 @@ NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"size": -64}, "size must be at least 1, got -64"),
     ({"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
     (VIDEO | {"distraction_window": 48}, "distraction_window must be one of 32, 40, 64, got 48"),
-    (VIDEO | {"video_change": -50}, "video_change must be 0 (every episode) or a number of control steps, got -50"),
+    (VIDEO | {"video_change": -50}, "video_change must be at least 0, got -50"),
     (VIDEO | {"size": 1024}, "more than the 512 MiB allowed: use a smaller picture or window"),
 ]
 PLACES: list[tuple[dict[str, Any], str]] = [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from browser import Tab
+from tensordict import TensorDict
 
 import train
 from agents.presets import AGENTS
@@ -40,6 +41,19 @@ def test_points_lie_at_their_skill_and_tell_how_far_the_object_came(config, agen
     assert read["value"].min() > 0
     assert [axis["name"] for axis in told["axes"]] == ["z1", "z2", "displacement x", "displacement y"]
     assert len(told["motions"]) == SKILLS and all(motion["rows"] == 21 for motion in told["motions"])
+
+
+def test_what_falls_off_a_table_moves_no_further() -> None:
+    """Of two boxes one is on the floor from the third row on, and rolls; `displacement` is the oracle."""
+    position = torch.tensor([[0.0, 1, 2, 3, 9], [0.0, 1, 2, 3, 4]]).unsqueeze(-1)  # (N, T + 1, 1)
+    off = torch.tensor([[0.0, 0, 1, 0, 1], [0.0] * 5])
+    last = torch.arange(5).eq(4).expand(2, -1)
+    rows = TensorDict({"position": position, "off_table": off, "is_last": last}, batch_size=[2, 5])
+    ends = skill_page.Ends()
+    for row in rows.unbind(1):
+        ends(row)
+    assert torch.equal(ends.last - ends.first, displacement(rows)[:, -1])
+    assert ends.last.flatten().tolist() == [1, 4]
 
 
 def test_further_axes_are_numbered() -> None:

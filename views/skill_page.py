@@ -19,17 +19,19 @@ MARGIN = 1.1  # of the axes, beyond the farthest point
 
 
 class Ends:
-    """Keep where the object was when each of N episodes began, and when it ended: (N, K)."""
+    """Keep where the object was when each of N episodes began, and when it ended or fell off its table: (N, K)."""
 
     def __init__(self) -> None:
         self.running: Tensor | None = None
 
     def __call__(self, timestep: TensorDict) -> None:
-        """Take in a timestep (N,); what comes after an episode's end does not count."""
+        """Take in a timestep (N,); what comes after an end or a fall does not count, as in `metrics.displacement`."""
         position = timestep["position"].clone()
         if self.running is None:
             self.first = self.last = position
             self.running = torch.ones_like(timestep["is_last"])
+        if "off_table" in timestep:
+            self.running = self.running & (timestep["off_table"] == 0)
         self.last = torch.where(self.running.unsqueeze(1), position, self.last)
         self.running = self.running & ~timestep["is_last"]
 
