@@ -273,6 +273,8 @@ def write_library(command: Command) -> None:
     name = learner_of(config)
     if name is None:
         raise ValueError(f"{config.name} learns no skills: a library is made of a run of slim")
+    results.check_writable(command.run)
+    torch.manual_seed(command.seed)
     known = make_envs(config, num_envs=1)  # of the measures that an archive beside the skills has axes for
     envs = make_envs(config, num_envs=library.SKILLS * library.RESETS, seed=command.seed, measures=True)
     agent, step = load_agent(command.run, config, known)

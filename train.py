@@ -79,10 +79,15 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
 
 
 def load_agent(run: Path | str, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
-    """Rebuild a run's agent from its newest checkpoint, and say its step; raise FileNotFoundError if there is none."""
+    """Rebuild a run's agent from its newest checkpoint, and say its step; raise FileNotFoundError if there is none.
+
+    From then on torch takes the run's number of threads.
+    """
     newest = checkpoint.newest(Path(run) / "checkpoints")
     if newest is None:
         raise FileNotFoundError(f"the run {run} has no checkpoint yet")
+    if config.threads:
+        torch.set_num_threads(config.threads)
     agent = make_agent(config, envs)
     checkpoint.restore(agent, newest / "agent.pt")
     return agent, int(newest.name)

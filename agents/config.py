@@ -17,8 +17,12 @@ ONE_AT_LEAST = (
     *("convolutions", "members"),
 )
 LEAST = dict.fromkeys(ONE_AT_LEAST, 1) | {"inverse-bins": 2, "inverse-window": 2}  # of other whole numbers it is 0
-ABOVE_ZERO = ("dual-init", "dual-max", "reward-std", "std", "model-clip", "behaviour-clip")
-SHARES = ("discount", "gamma", "lambda_", "target-rate")
+ABOVE_ZERO = (
+    *("dual-init", "dual-max", "reward-std", "std", "clip", "clip-range"),
+    *("model-clip", "behaviour-clip", "max-grad-norm"),
+)
+SHARES = ("discount", "gamma", "lambda_", "gae-lambda", "target-rate", "tau")
+NOT_NEGATIVE = ("lr", "learning-rate", "noise", "noise-clip", "exploration", "kl", "train-ratio")
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,9 @@ def validate(config: Config[Any]) -> None:
             raise ValueError(f"--{name} must be above 0, not {told}")
         if last in SHARES and not 0 <= value <= 1:
             raise ValueError(f"--{name} must lie from 0 to 1, not {value}")
-        if last.endswith(("lr", "learning-rate")) and value < 0:
+        if last.endswith(NOT_NEGATIVE) and numbers and min(numbers) < 0:
             raise ValueError(f"--{name} must be at least 0, not {value}")
     check_seed(config.seed)
-    if config.train_ratio < 0:
-        raise ValueError(f"--train-ratio must be at least 0, not {config.train_ratio}")
     if config.diagnostics and config.eval_episodes < 2:
         raise ValueError("--diagnostics needs --eval-episodes 2 at least: one to fit probes, another to ask about")
     if config.replay_dir and config.observation == "state":

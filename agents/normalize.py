@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+FAR = 10.0  # deviations beyond which all is alike, our choice: what was constant so long has hardly any
+
 
 class RunningMoments(nn.Module):
     """Exponential averages of mean and variance; the first batch sets them."""
@@ -27,11 +29,12 @@ class RunningMoments(nn.Module):
         self.second.lerp_((values.square() * mask).sum() / count, self.rate)
 
     def standardize(self, values: Tensor) -> Tensor:
+        """Return values in deviations from the mean, `FAR` at most."""
         mean, std = self.moments()
-        return (values - mean) / std
+        return ((values - mean) / std).clamp(-FAR, FAR)
 
     def restore(self, values: Tensor) -> Tensor:
-        """Undo `standardize`."""
+        """Undo `standardize`, of what was not too far."""
         mean, std = self.moments()
         return values * std + mean
 

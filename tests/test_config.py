@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 from agents.config import Config, flatten, nearest, rebuild, validate
+from agents.map_elites.td3 import TD3Config
+from agents.sb3.ppo import SB3PPOConfig
+from agents.sb3.sac import SB3SACConfig
+from agents.slim import SlimConfig
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ STATES = "--replay-dir holds pixels, which --observation state has none of: take
         ({"train_ratio": math.nan}, "--train-ratio must be finite, not nan"),
         ({"agent": AgentConfig(horizon=-1)}, "--agent.horizon must be at least 1, not -1"),
         ({"train_ratio": -0.1}, "--train-ratio must be at least 0, not -0.1"),
+        ({"agent": SlimConfig(clip=-1.0)}, "--agent.clip must be above 0, not -1.0"),
+        ({"agent": SlimConfig(kl=-1.0)}, "--agent.kl must be at least 0, not -1.0"),
+        ({"agent": SB3SACConfig(tau=7.0)}, "--agent.tau must lie from 0 to 1, not 7.0"),
+        ({"agent": SB3PPOConfig(gae_lambda=3.0)}, "--agent.gae-lambda must lie from 0 to 1, not 3.0"),
+        ({"agent": TD3Config(noise_clip=-1.0)}, "--agent.noise-clip must be at least 0, not -1.0"),
         ({"replay_dir": "/tmp", "observation": "state"}, STATES),
         (
             {"prefill": 61, "replay_size": 31, "num_envs": 3, "action_repeat": 2},

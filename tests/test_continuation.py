@@ -59,7 +59,7 @@ def test_continuation_by_hand() -> None:
     torch.testing.assert_close(head.loss(feat, ended), -likely.log())
 
 
-@pytest.mark.parametrize(("seen", "root"), [([3.0, 3.0], 3.0), ([1.0, 7.0], 5.0)])
+@pytest.mark.parametrize(("seen", "root"), [([2.0, 4.0], 10**0.5), ([1.0, 7.0], 5.0)])
 def test_rewards_keep_their_sign_where_episodes_end(seen: list[float], root: float) -> None:
     """What nothing is worth is 0 again, and the mean square is 1."""
     moments = RunningMoments()

@@ -34,7 +34,8 @@ def test_standardised_targets_come_back_in_their_units() -> None:
     target += torch.tensor([1.0, -1.0] * B)[:B, None] * torch.tensor([0.5] * OBS + [2.0] + [4.0] * M)
     ensemble.standardize(torch.randn(B, OBS), torch.randn(B, A), target)
     state = torch.randn(K, B, OBS)
-    after, reward, readings = ensemble.step(state, torch.randn(K, B, A))
+    after, reward, readings, ended = ensemble.step(state, torch.randn(K, B, A))
+    assert ended.shape == (K, B) and not ended.any()
     torch.testing.assert_close(after, state + target[:, :OBS].mean(0))
     torch.testing.assert_close(reward, target[:, OBS].mean().expand(K, B))
     torch.testing.assert_close(readings, target[:, OBS + 1 :].mean(0).expand(K, B, M))
@@ -57,12 +58,31 @@ def test_it_learns_a_linear_system_and_its_members_agree_where_they_have_seen_da
         loss.mean().backward()
         optimizer.step()
     fresh, acted = torch.randn(B, OBS), torch.rand(B, A) * 2 - 1
-    after, reward, readings = ensemble.step(fresh.expand(K, B, OBS), acted.expand(K, B, A))
+    after, reward, readings, _ = ensemble.step(fresh.expand(K, B, OBS), acted.expand(K, B, A))
     errors = after - fresh - (fresh @ dynamics + acted @ control)
     assert errors.square().mean() < 0.02 * change.var()
     assert (reward - 2 * fresh[:, 0]).square().mean() < 0.08 and (readings[..., 0] - acted[:, 0]).square().mean() < 0.02
-    far, _, _ = ensemble.step((fresh * 30).expand(K, B, OBS), acted.expand(K, B, A))
+    far, *_ = ensemble.step((fresh * 30).expand(K, B, OBS), acted.expand(K, B, A))
     assert far.std(0).mean() > 10 * after.std(0).mean()
+
+
+def test_what_comes_seldom_does_not_outweigh_all_else() -> None:
+    """A reward never seen before is 10 deviations away, not a thousand; an end is 0 or 1."""
+    torch.manual_seed(0)
+    ensemble = Ensemble(OBS, A, M, EnsembleConfig(members=K, hidden=17), terminates=True)
+    for parameter in ensemble.parameters():
+        nn.init.zeros_(parameter)
+    target = torch.cat([torch.randn(B, OBS), torch.zeros(B, 1 + M + 1)], 1)
+    ensemble.standardize(torch.randn(B, OBS), torch.randn(B, A), target)
+    assert ensemble.outputs[:, -1].tolist() == [0, 1]
+    target[:, OBS], target[:, -1] = 1.0, 1.0
+    nothing = torch.zeros(K, B, OBS), torch.zeros(K, B, A)
+    inside = ((target - target.mean(0)) / target.std(0))[:, :OBS].square().sum(1)
+    torch.testing.assert_close(ensemble.loss(*nothing, target), ((inside + 100 + 1) / (OBS + 3)).expand(K, B))
+    assert not ensemble.step(*nothing)[-1].any()
+    with torch.no_grad():
+        ensemble.nets.biases[-1][1, ..., -1] = 0.6
+    assert ensemble.step(*nothing)[-1].all(1).tolist() == [False, True, False]
 
 
 def test_weights_decay_towards_0() -> None:

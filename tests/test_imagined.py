@@ -147,7 +147,7 @@ def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:
     _, state, readings = foresight.begin(50, torch.Generator().manual_seed(0))
     assert set(state.flatten().tolist()) == {0, 10, 20, 30, 40} and (readings == 7).all()
     assert foresight.starts.seen == 200 < STARTS
-    state, reward, _ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
+    state, reward, *_ = foresight.model.step(torch.full((2, 1, 1), 21.0), torch.zeros(2, 1, 1))
     torch.testing.assert_close(state, torch.full((2, 1, 1), 22.0), atol=0.2, rtol=0)
     torch.testing.assert_close(reward, torch.full((2, 1), 42.0), atol=4, rtol=0)
 

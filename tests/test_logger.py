@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensordict import TensorDict
 
 from agents.runs.logger import Logger
+from views.curves import read_rows
 
 N = 3
 
@@ -69,7 +70,9 @@ def test_a_loss_that_is_not_finite_is_named(tmp_path: Path, value: float) -> Non
         logger.check(11)
     with pytest.raises(FloatingPointError, match=f"loss/forward is {value} at step 14"):
         logger.write(14)
-    assert len(lines(tmp_path / "run")) == 2  # the line is there to look at
+    found = lines(tmp_path / "run")  # the line is there to look at
+    assert found[0]["model/norm"] is found[1]["loss/forward"] is None  # JSON has no NaN
+    assert len(found) == 2 and len(read_rows(tmp_path / "run")) == 2
 
 
 def feed(logger: Logger, begin: int, end: int) -> None:

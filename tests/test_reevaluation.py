@@ -246,10 +246,29 @@ def test_a_share_of_what_is_played_is_elites() -> None:
     """Three in ten: what falls due while there are no elites is not owed later, but parts of one add up."""
     archive = line()
     again = Reevaluation(archive, 0.3)
-    assert [len(again.draw(count)) for count in (10, 5)] == [0, 0]  # 3, and 1 of 1.5
+    nobody = torch.full((1,), 5)
+    assert [len(again.draw(count, nobody)) for count in (10, 5)] == [0, 0]  # 3, and 1 of 1.5
     fill(archive, [1.0] * 5, [0.5, 1.5, 2.5, 3.5, 4.5])
-    assert [len(again.draw(count)) for count in (5, 5, 5, 100, 5)] == [2, 1, 2, 5, 1]  # 5 of 30, and 25 forgotten
-    assert again.draw(10)["cell"].tolist() == [0, 1, 2] and again.state_dict() == {"credit": 0.5}
+    assert [len(again.draw(count, nobody)) for count in (5, 5, 5, 100, 5)] == [
+        2,
+        1,
+        2,
+        5,
+        1,
+    ]  # 5 of 30, and 25 forgotten
+    assert again.draw(10, nobody)["cell"].tolist() == [0, 1, 2] and again.state_dict() == {"credit": 0.5}
+
+
+def test_who_plays_again_now_is_not_drawn_once_more() -> None:
+    archive = line()
+    fill(archive, [1.0] * 3, [0.5, 2.5, 4.5])
+    assert archive.least_evaluated(5, torch.tensor([2, 5]))["cell"].tolist() == [0, 4, 5, 5, 5]
+    again, playing = Reevaluation(archive, 0.5), torch.full((4,), 5)
+    for expected in ([0], [2], [4], [], []):
+        drawn = again.draw(2, playing)["cell"]
+        assert drawn.tolist() == expected
+        playing = torch.cat([playing, drawn])
+    assert again.draw(2, playing[:-1])["cell"].tolist() == [4]
 
 
 def test_figures_are_of_means_and_of_the_elites_that_are_there() -> None:

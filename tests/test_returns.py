@@ -47,6 +47,7 @@ def test_moments_of_what_never_varies_are_finite(constant: float) -> None:
         moments.update(torch.full((5,), constant), torch.ones(5))
     assert moments.moments()[1] >= 1e-3
     assert moments.standardize(torch.tensor(constant)).abs() < 1
+    assert moments.standardize(torch.tensor([constant + 5, constant - 5])).tolist() == [10, -10]  # not 5,000
 
 
 def test_range_follows_the_percentiles() -> None:

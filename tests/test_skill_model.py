@@ -32,9 +32,9 @@ def test_places_that_skills_lead_to_by_hand(monkeypatch: pytest.MonkeyPatch) -> 
     """The state moves by the skill, and the place by the new state, times the model's number."""
     model = SkillModel(1, 1, 1, 5)
 
-    def step(state: Tensor, skill: Tensor) -> tuple[Tensor, None, Tensor]:
+    def step(state: Tensor, skill: Tensor) -> tuple[Tensor, None, Tensor, None]:
         after = state + skill
-        return after, None, torch.arange(4.0).view(4, 1, 1) * after
+        return after, None, torch.arange(4.0).view(4, 1, 1) * after, None
 
     monkeypatch.setattr(model.ensemble, "step", step)
     start = {"state": torch.tensor([[1.0], [2.0]]), "position": torch.tensor([[10.0], [20.0]])}

@@ -94,7 +94,8 @@ def read_rows(folder: Path) -> list[dict[str, float]]:
         if not line.endswith("\n"):
             break  # a line that the run is writing now
         try:
-            rows.append({name: float(value) for name, value in json.loads(line).items()})
+            found = json.loads(line).items()
+            rows.append({name: math.nan if value is None else float(value) for name, value in found})
         except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged at line {number}: {error}") from error
     if not rows:

@@ -181,15 +181,19 @@ class Archive:
         return self._elites.read(torch.searchsorted(rank, draw.long() + 1))
 
     @torch.no_grad()
-    def least_evaluated(self, count: int) -> TensorDict:
+    def least_evaluated(self, count: int, but: Tensor | None = None) -> TensorDict:
         """Return elites (count,) that were evaluated least; cell C where there are no more. At most C rows.
+
+        but: cells (k,) whose elites are left out; C for none.
 
         Of equals those that were offered first come first: to re-evaluate these again and again gives every elite its
         turn, whatever its cell, also while new ones arrive.
         """
         turn = self._elites.evaluations * self.offered + self._elites.serial  # (C+1,) serial < offered
-        order = turn[:-1].where(self.occupied, self._never).argsort(stable=True)[:count]
-        return self._elites.read(order.where(self.occupied[order], self._no_cell))
+        there = self._elites.evaluations > 0  # (C+1,)
+        there = there if but is None else there.index_fill(0, but, False)
+        order = turn[:-1].where(there[:-1], self._never).argsort(stable=True)[:count]
+        return self._elites.read(order.where(there[order], self._no_cell))
 
     def best(self) -> TensorDict:
         """Return the elite (1,) with the highest mean objective, in the lowest cell of equals; cell C if none is."""

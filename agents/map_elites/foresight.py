@@ -20,9 +20,9 @@ class EnsembleForesight:
 
     def __init__(self, spaces: Spaces, config: EnsembleConfig, device: torch.device | str) -> None:
         (observed,) = spaces.observations["state"]
-        self.updates, self.terminates = 0, spaces.terminates
-        readings = len(spaces.measures) + spaces.terminates  # least squares of 0 and 1 tell how likely an end is
-        self.model = Ensemble(observed, spaces.action_dim, readings, config).to(device)
+        self.updates = 0
+        sizes = (observed, spaces.action_dim, len(spaces.measures))
+        self.model = Ensemble(*sizes, config, spaces.terminates).to(device)
         self.parameters, self.optimizer = list(self.model.parameters()), self.model.optimizer()
         self.starts = Starts(observed, len(spaces.measures), device)
 
@@ -37,10 +37,8 @@ class EnsembleForesight:
 
     def step(self, latent: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Imagine a step of each member: states (K, n, O) twice, rewards (K, n), readings (K, n, M), ends (K, n)."""
-        state, reward, readings = self.model.step(latent, action)
-        if not self.terminates:
-            return state, state, reward, readings, torch.zeros_like(reward, dtype=torch.bool)
-        return state, state, reward, readings[..., :-1], readings[..., -1] > 0.5
+        state, reward, readings, ended = self.model.step(latent, action)
+        return state, state, reward, readings, ended
 
     def learn(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one step of every model, each on rows of its own."""
@@ -67,7 +65,7 @@ class EnsembleForesight:
         rows, _ = replay.sample(count, 2)  # (B, 2)
         before, after = rows["state"].unbind(1)
         led = [after - before, rows["reward"][:, 1:], rows["readings"][:, 1]]
-        led += [rows["is_terminal"][:, 1:].float()] * self.terminates
+        led += [rows["is_terminal"][:, 1:].float()] * self.model.terminates
         target = torch.cat(led, 1)
         return before, rows["action"][:, 0], target, ~rows["is_last"][:, 0]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from agents.infopower import InfoPower
 from agents.map_elites.starts import Starts
-from agents.normalize import RunningNormalizer
+from agents.normalize import FAR, RunningNormalizer
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
@@ -67,7 +67,7 @@ class LatentForesight:
             feat = self.infopower.model.observe(rows).feat  # (B, T, F)
         target = torch.cat([symlog(rows["state"]), rows["readings"]], -1)  # (B, T, O + M)
         self.scale.update(target.flatten(0, 1))
-        loss = (self.readout(feat) - self.scale(target)).square().mean()
+        loss = (self.readout(feat) - self.scale(target).clamp(-FAR, FAR)).square().mean()
         descend(self.optimizer, loss, self.parameters)
         self.updates += 1
         return {"loss/readout": loss.detach()}

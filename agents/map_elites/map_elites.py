@@ -119,7 +119,8 @@ class MapElites:
 
     def _begin(self, rows: Tensor, carry: TensorDict) -> None:
         """Give the episodes that begin in rows (n,) what they play: elites again, and new solutions."""
-        again = self.reevaluation.draw(len(rows))  # (k,)
+        playing = carry["cell"].index_fill(0, rows, self.archive.cells)  # (N,) what these rows played is over
+        again = self.reevaluation.draw(len(rows), playing)  # (k,)
         made, emitter = self._make(len(rows) - len(again))
         count, device = len(rows) - len(again), rows.device
         none = torch.full((len(again), made.target.shape[1]), torch.inf, device=device)

@@ -25,12 +25,16 @@ class Reevaluation:
             raise ValueError(f"--agent.archive.reevaluate must lie in [0, 1), not {share}")
         self.archive, self.share, self.credit = archive, share, 0.0
 
-    def draw(self, count: int) -> TensorDict:
-        """Return the elites that take part in the next `count` evaluations, (n,) with n <= count."""
+    def draw(self, count: int, playing: Tensor) -> TensorDict:
+        """Return the elites that take part in the next `count` evaluations, (n,) with n <= count.
+
+        playing: cells whose elites are playing again now, so that others get their turn; C for none, (k,) int64.
+        """
         self.credit += self.share * count
-        due = min(int(self.credit), count, int(self.archive.occupied.sum()))
+        there = int(self.archive.occupied.sum() - (playing < self.archive.cells).sum())  # or more, by elites that left
+        due = min(int(self.credit), count, max(there, 0))
         self.credit -= int(self.credit)  # what there are no elites for is not owed to them later
-        return self.archive.least_evaluated(due)
+        return self.archive.least_evaluated(due, playing)
 
     def state_dict(self) -> dict[str, Any]:
         return {"credit": self.credit}

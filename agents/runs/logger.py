@@ -84,7 +84,8 @@ class Logger:
         values = self.read()
         rates = self.measure_speed(step)
         speeds = {f"speed/{name}": rate for name, rate in rates.items()} | {"speed/minutes": self.minutes()}
-        self.write_line(json.dumps({"step": step, **values, **speeds}).encode() + b"\n")
+        told = {name: value if math.isfinite(value) else None for name, value in {**values, **speeds}.items()}
+        self.write_line(json.dumps({"step": step, **told}, allow_nan=False).encode() + b"\n")  # JSON knows no NaN
         for name, value in {**values, **speeds}.items():
             self.events.add_scalar(name, value, step)
         for end, label in SHOWN.items():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.config import Config, rebuild
-from agents.normalize import RunningNormalizer
+from agents.normalize import FAR, RunningNormalizer
 from agents.runs import tensor_folder
 from agents.runs.tensor_folder import DAMAGE, one_line
 from agents.skills.env import SkillEnv
@@ -26,7 +26,7 @@ from agents.skills.goals import ToGoal, Waypoints
 from agents.skills.model import SkillModel, try_skills
 from agents.skills.planning import Model, PlanConfig, Planner
 from agents.skills.table import SkillTable, measure
-from agents.slim import SEEN, Slim, SlimConfig
+from agents.slim import Slim, SlimConfig
 from agents.slim.discovery import Discovery
 from agents.slim.nets import SkillNets
 from agents.slim.priors import drawn_skills, even_skills
@@ -83,7 +83,7 @@ class Skills(nn.Module):
     def forward(self, state: Tensor, skill: Tensor) -> Tensor:
         """Return the policy's mean actions (..., A) for states (..., O) and skills (..., Z)."""
         skill = skill.expand(*state.shape[:-1], skill.shape[-1])
-        return self.policy(torch.cat([self.seen(state).clamp(-SEEN, SEEN), skill], -1)).clamp(-1, 1)
+        return self.policy(torch.cat([self.seen(state).clamp(-FAR, FAR), skill], -1)).clamp(-1, 1)
 
 
 class SkillLibrary:

@@ -87,7 +87,7 @@ class SkillModel(nn.Module):
         places = []
         for step in range(horizon):
             skill = skills[:, :, step].reshape(1, environments * samples, -1).expand(members, -1, -1)
-            state, _, moved = self.ensemble.step(state, skill)
+            state, _, moved, _ = self.ensemble.step(state, skill)
             place = place + moved
             places.append(place.view(members, environments, samples, -1))
         return torch.stack(places, 3)

@@ -76,10 +76,12 @@ DISCOVERIES = ("discovery", "metra", "lsd", "diayn")  # made by agents/slim/disc
 POSITION = "position"
 
 
-def reward_set(words: Sequence[str], signals: Mapping[str, tuple[int, ...]]) -> tuple[Weighted, ...]:
+def reward_set(
+    words: Sequence[str], signals: Mapping[str, tuple[int, ...]], reads: str = POSITION
+) -> tuple[Weighted, ...]:
     """Read a set such as ("reach", "discovery", "safety:0.5"); raise ValueError, in one line, for one that fails.
 
-    signals: what timesteps show, by name.
+    signals: what timesteps show, by name. reads: what phi sees, which is a signal if it is the position.
     """
     found = tuple(weighted(word) for word in words)
     names = [name for name, _ in found]
@@ -88,7 +90,8 @@ def reward_set(words: Sequence[str], signals: Mapping[str, tuple[int, ...]]) -> 
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"--agent.rewards has {name} twice")
-        for signal in (POSITION,) if name in DISCOVERIES else REWARDS[name].signals:
+        seen = (POSITION,) * (reads == POSITION)
+        for signal in seen if name in DISCOVERIES else REWARDS[name].signals:
             if signal not in signals:
                 shown = ", ".join(signals) or "none: take --signals"
                 raise ValueError(f"--agent.rewards {name} reads the signal {signal}; the task's signals are {shown}")

@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from agents import ppo
-from agents.normalize import RunningNormalizer
+from agents.normalize import FAR, RunningNormalizer
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
 from agents.slim.discovery import Discovery, DiscoveryConfig, Places, places_of
@@ -24,7 +24,6 @@ from agents.slim.priors import drawn_skills, even_skills
 from agents.slim.rewards import DISCOVERIES, POSITION, REWARDS, reward_set
 from agents.spaces import Spaces
 
-SEEN = 10.0  # deviations at which observations are clipped, our choice
 RETURNS = 200_000.0  # rows over which the returns' scale is averaged: they change as the policy does
 
 
@@ -74,7 +73,7 @@ class Slim:
         for name in ("skill_dim", "epochs", "minibatches"):
             if getattr(c, name) < 1:
                 raise ValueError(f"--agent.{name.replace('_', '-')} must be at least 1, not {getattr(c, name)}")
-        self.rewards = reward_set(c.rewards, spaces.signals)
+        self.rewards = reward_set(c.rewards, spaces.signals, c.discovery.reads)
         self.critics = tuple(name for name, _ in self.rewards) if c.critics == "separate" else ("sum",)
         self.action_dim, self.device, self.unused = spaces.action_dim, torch.device(device), 0
         self.signals_position = POSITION in spaces.signals
@@ -152,7 +151,7 @@ class Slim:
 
     def inputs(self, state: Tensor, skill: Tensor) -> Tensor:
         """Return what the nets read (..., O + Z)."""
-        return torch.cat([self.seen(state).clamp(-SEEN, SEEN), skill], -1)
+        return torch.cat([self.seen(state).clamp(-FAR, FAR), skill], -1)
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Learn from the steps since the last update, if there are any; raise ValueError if some are forgotten.
