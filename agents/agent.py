@@ -20,7 +20,11 @@ class Policy(Protocol):
         ...
 
     def act(self, timestep: TensorDict, carry: TensorDict, explore: bool = True) -> tuple[TensorDict, TensorDict]:
-        """Answer a timestep (N,): what the row stores, with `action` (N, A) in [-1, 1], and the next carry (N,)."""
+        """Answer a timestep (N,): what the row stores, with `action` (N, A) in [-1, 1], and the next carry (N,).
+
+        explore: as while collecting. An agent may count on it that such rows enter the replay, and only greedy calls
+        leave it as it is.
+        """
         ...
 
 

@@ -1,12 +1,15 @@
 """What the first of several environments shows, as an animated picture."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor
+
+from agents.runs.tensor_folder import replace
 
 FRAMES, SCALE = 125, 3  # of an animated picture: its longest, and its enlargement
 
@@ -28,8 +31,13 @@ class Frames:
         images = [
             image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST) for image in images
         ]
-        aside = path.with_suffix(".gif.unfinished")
-        duration = max(20, round(1000 * seconds))  # ms; viewers slow down below 20
-        images[0].save(aside, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
-        os.replace(aside, path)
+        save_gif(images, path, seconds)
         return path.name
+
+
+def save_gif(pictures: Sequence[Image.Image], path: Path, seconds: float) -> None:
+    """Write pictures, `seconds` apart, as an endless GIF."""
+    first, *others = pictures
+    duration, file = max(20, round(1000 * seconds)), BytesIO()  # ms; viewers slow down below 20
+    first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
+    replace(path, file.getvalue())

@@ -2,9 +2,9 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from agents.config import Config, flatten
 from agents.presets import AGENTS
-from agents.runs import results
+from agents.runs import results, tensor_folder
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
@@ -237,11 +237,11 @@ def draw_return(axis: Axes, run: Run) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG aside and rename it."""
+    """Write a PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".unfinished")
-    figure.savefig(aside, format="png", dpi=120)
-    os.replace(aside, path)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    tensor_folder.replace(path, file.getvalue())
     plt.close(figure)
 
 

@@ -2,7 +2,6 @@
 
 import colorsys
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,10 +20,12 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from agents.evaluation import RandomPolicy
+from agents.runs.tensor_folder import replace
 from agents.slim import Slim, metrics
 from agents.slim.metrics import BIN, Held, displacement, measured, missed, play
 from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
+from views.animation import save_gif
 from views.curves import Run
 
 SKILLS, EPISODES = 48, 3  # as in CSD's coverage (arXiv 2302.05103): a trajectory of each skill
@@ -124,10 +125,7 @@ def film(agent: Slim, envs: BatchedEnv, path: Path) -> None:
     frames = rows["pixels"].cpu().numpy()  # (N, T + 1, S, S, 3)
     times = np.unique(np.linspace(0, frames.shape[1] - 1, FRAMES).round().astype(int))
     pictures = [grid(frames[:, time], colours(skills)) for time in times]
-    aside = path.with_name(path.name + ".unfinished")
-    duration = max(20, round(1000 * envs.step_seconds * (frames.shape[1] - 1) / len(times)))  # ms, as long as it took
-    pictures[0].save(aside, "GIF", save_all=True, append_images=pictures[1:], duration=duration, loop=0)
-    os.replace(aside, path)
+    save_gif(pictures, path, envs.step_seconds * (frames.shape[1] - 1) / len(times))  # as long as it took
 
 
 def grid(frames: np.ndarray, framed: Sequence[tuple[float, float, float]]) -> Image.Image:
@@ -144,7 +142,5 @@ def grid(frames: np.ndarray, framed: Sequence[tuple[float, float, float]]) -> Im
 
 
 def write(numbers: Mapping[str, float], path: Path) -> None:
-    """Write the numbers aside and rename them."""
-    aside = path.with_name(path.name + ".unfinished")
-    aside.write_text(json.dumps(numbers, indent=2) + "\n")
-    os.replace(aside, path)
+    """Write the numbers as JSON."""
+    replace(path, json.dumps(numbers, indent=2).encode() + b"\n")

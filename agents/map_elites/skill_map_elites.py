@@ -30,7 +30,7 @@ class SkillMapElitesConfig:
     skills: int = 4
     """Skills of a solution, each held for an equal share of an episode."""
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
-    # deviations of unit vectors, not of parameters: our choice
+    # of vectors that begin with length 1, not of parameters, and may grow: the longer, the less they turn. Our choice
     variation: VariationConfig = field(default_factory=lambda: VariationConfig(iso=0.2, line=0.2))
 
 
