@@ -8,7 +8,7 @@ be told without looking, and drove the policy's entropy down to that of its smal
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -53,6 +53,9 @@ class InfoPowerConfig:
     empowerment: float = 0.01
     """Weight of the bound on I(A; Z | Z-) in the imagined reward, in nats beside a standardised reward; 0 for models
     without one. The paper prints 1, of a reward in units that it does not say."""
+    actor_gradient: Literal["dynamics", "reinforce"] = "dynamics"
+    """How the policy learns: from gradients of imagined returns through the world model, as in the paper and Dreamer,
+    or by REINFORCE with the critic as baseline, as in DreamerV3, for which an update takes less time."""
     entropy: float = 0.05
     """Weight of the policy's entropy."""
     exploration: float = 0.3
@@ -75,12 +78,7 @@ class InfoPowerConfig:
 class InfoPower:
     """Act from filtered latent states; learn the model from replayed slices and the behaviour from imagination."""
 
-    def __init__(
-        self,
-        spaces: Spaces,
-        config: InfoPowerConfig,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, spaces: Spaces, config: InfoPowerConfig, device: torch.device | str = "cpu") -> None:
         c = self.config = config
         self.action_dim, self.device, self.updates = spaces.action_dim, torch.device(device), 0
         self.model = make_model(spaces.observations, spaces.action_dim, c.model)
@@ -199,22 +197,24 @@ class InfoPower:
         c = self.config
         with frozen(self.model, self.continuation, self.target):
             with autocast(c.precision, self.device):
-                before, after, reward, entropy, empowerment = self.imagined(trace, rows)
+                before, after, reward, drawn, evidence = self.imagined(trace, rows)
                 discount, weight = self.discounts(after)
-                value = self.target(after).squeeze(-1)  # (H, N)
+                value, predicted = self.target(after).squeeze(-1), self.critic(before).squeeze(-1)  # (H, N)
+            entropy = drawn.entropy()  # (H, N)
             if self.continuation is not None:  # a step is worth what it gives beside nothing, which is what comes after
                 reward = self.reward_moments.around_zero(reward)
             # a value is a discounted average of rewards: its size, and so the critic's speed, does not grow with the
             # discount (our choice)
-            wanted = reward if empowerment is None else reward + c.empowerment * empowerment  # (H, N)
+            wanted = reward if evidence is None else reward + c.empowerment * (evidence + entropy)  # (H, N)
             payoff = (1 - c.discount) * wanted  # (H, N)
             returns = lambda_return(payoff, value, discount, c.lambda_)  # (H, N)
             self.return_range.update(returns.detach())
             # returns divided by their range, as in DreamerV3's actor loss (arXiv 2301.04104): our choice
-            actor_loss = weight * (-returns / self.return_range() - c.entropy * entropy)  # (H, N)
+            gain = returns / self.return_range()  # (H, N)
+            if c.actor_gradient == "reinforce":
+                gain = drawn.log_prob() * (gain - predicted / self.return_range()).detach()
+            actor_loss = weight * (-gain - c.entropy * entropy)  # (H, N)
             norm = descend(self.optimizers["actor"], actor_loss.mean(), list(self.actor.parameters()), c.behaviour_clip)
-        with autocast(c.precision, self.device):
-            predicted = self.critic(before).squeeze(-1)  # (H, N)
         critic_loss = weight * 0.5 * (predicted - returns.detach()).square()  # (H, N)
         descend(self.optimizers["critic"], critic_loss.mean(), list(self.critic.parameters()), c.behaviour_clip)
         with torch.no_grad():
@@ -227,7 +227,7 @@ class InfoPower:
             "actor/entropy": entropy.detach().mean(),
             "actor/grad_norm": norm,
         }
-        return metrics if empowerment is None else metrics | {"imagine/empowerment": empowerment.detach().mean()}
+        return metrics if evidence is None else metrics | {"imagine/empowerment": (evidence + entropy).detach().mean()}
 
     def discounts(self, feat: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """Return discount and weight of steps to imagined features (H, N, F): (H, N) where episodes can end."""
@@ -236,12 +236,11 @@ class InfoPower:
         going_on = self.continuation(feat)
         return self.config.discount * going_on, reached(going_on.detach())
 
-    def imagine(self, trace: Trace, rows: TensorDict) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    def imagine(self, trace: Trace, rows: TensorDict) -> tuple[Tensor, Tensor, Tensor, Draw, Tensor | None]:
         """Roll the policy out in the prior from rows (B, T) of the trace.
 
         Returns features (H, N, F) where steps begin, through which no gradient passes, and where they lead; of each
-        step (H, N) the standardised reward, the entropy H(pi), and, if it has a weight, empowerment
-        ln q(a | z, z-) + H(pi), both in nats.
+        step (H, N) the standardised reward, the policy's draw, and, if empowerment has a weight, ln q(a | z, z-).
         """
         c, model, window = self.config, self.model, self.window
         # (B*T,) rows with a past for the inverse model, and with a row before them: a slice's first has an empty memory
@@ -256,6 +255,8 @@ class InfoPower:
         for _ in range(c.horizon):
             draws.append(self.actor(feats[-1]))
             action = draws[-1].action()  # (N, A)
+            if c.actor_gradient == "reinforce":
+                action = action.detach()
             deter = model.core.step(deter, stoch, action)  # (N, D)
             stoch = model.core.prior(deter).sample()  # (N, S)
             feats.append(torch.cat([deter, stoch], -1))
@@ -263,12 +264,10 @@ class InfoPower:
             stochs.append(stoch)
             actions.append(action)
         before, after = torch.stack([feat.detach() for feat in feats[:-1]]), torch.stack(feats[1:])  # (H, N, F) each
-        entropy = Draw(*map(torch.stack, zip(*draws, strict=True))).entropy()  # (H, N)
-        empowerment = None
+        drawn, evidence = Draw(*map(torch.stack, zip(*draws, strict=True))), None  # (H, N, A) each
         if c.empowerment and isinstance(model, Empowering):
-            evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), torch.stack(actions))
-            empowerment = evidence + entropy  # (H, N)
-        return before, after, model.reward(after), entropy, empowerment
+            evidence = model.action_evidence(torch.stack(deters), torch.stack(stochs), torch.stack(actions))  # (H, N)
+        return before, after, model.reward(after), drawn, evidence
 
     def examine(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Return what latents tell, and what an inverse model knows of actions with and without the pictures."""

@@ -29,6 +29,11 @@ class Draw(NamedTuple):
         log_slope = 2 * (math.log(2) - self.raw - F.softplus(-2 * self.raw))  # ln(1 - tanh^2)
         return -(log_normal - log_slope).sum(-1)
 
+    def log_prob(self) -> Tensor:
+        """Return ln pi(a) (...) in nats of the action that was drawn, through which no gradient passes."""
+        raw, mean = self.raw.detach(), self.raw - self.std * self.noise
+        return -Draw(raw, self.std, (raw - mean) / self.std).entropy()
+
 
 class Actor(nn.Module):
     """Tanh-normal policy pi(a | feat) on [-1, 1]^A, as in Dreamer (arXiv 1912.01603)."""

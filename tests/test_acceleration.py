@@ -22,8 +22,8 @@ def losses_of(agent: InfoPower) -> dict[str, torch.Tensor]:
     rows, _ = make_replay().sample(5, 7)
     with autocast(agent.config.precision, agent.device):
         losses, trace, _ = agent.model_losses(rows, rows["reward"])
-        before, after, reward, entropy, _ = agent.imagined(trace, rows)
-    found = losses | {"before": before, "after": after, "imagined": reward, "entropy": entropy}
+        before, after, reward, drawn, _ = agent.imagined(trace, rows)
+    found = losses | {"before": before, "after": after, "imagined": reward, "entropy": drawn.entropy()}
     found["kl"] = trace.post.kl(trace.prior)
     assert {value.dtype for value in found.values()} == {torch.float32}
     return {name: value.detach() for name, value in found.items()}

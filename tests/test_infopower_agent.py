@@ -11,6 +11,7 @@ from tensordict import TensorDict
 from agents import infopower
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.nets import Actor
+from agents.optimization import frozen
 from agents.replay import ReplayBuffer
 from agents.spaces import Spaces
 from world_models.infopower import InfoPowerModelConfig
@@ -46,9 +47,10 @@ def moved(agent: InfoPower, before: dict[str, torch.Tensor]) -> set[str]:
 
 @pytest.mark.parametrize("posterior", ["observation", "recurrent"])
 @pytest.mark.parametrize("codes", ["stoch", "feat"])
-def test_each_update_moves_its_own_nets(posterior: str, codes: str) -> None:
+@pytest.mark.parametrize("gradient", ["dynamics", "reinforce"])
+def test_each_update_moves_its_own_nets(posterior: str, codes: str, gradient: str) -> None:
     model = replace(MODEL, posterior=posterior, inverse_codes=codes)
-    agent, replay = make_agent(replace(CONFIG, model=model)), make_replay()
+    agent, replay = make_agent(replace(CONFIG, model=model, actor_gradient=gradient)), make_replay()
     rows, _ = replay.sample(5, 7)
     before = copy.deepcopy(agent.nets.state_dict())
     trace, metrics = agent.update_model(rows)
@@ -67,8 +69,8 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     rows, _ = replay.sample(5, 7)
     trace = agent.model.observe(rows)
     torch.manual_seed(1)
-    before, after, reward, entropy, empowerment = agent.imagine(trace, rows)
-    assert empowerment is not None and reward.shape == empowerment.shape == entropy.shape == (4, 23)
+    before, after, reward, drawn, evidence = agent.imagine(trace, rows)
+    assert evidence is not None and reward.shape == evidence.shape == drawn.entropy().shape == (4, 23)
     assert before.shape == after.shape == (4, 23, 18) and after.requires_grad and not before.requires_grad
     torch.testing.assert_close(before[1:], after[:-1])
     torch.manual_seed(1)
@@ -82,15 +84,13 @@ def test_imagination_follows_prior_policy_and_heads() -> None:
     codes = [trace.stoch[:, :-1].reshape(-1, 7)[(chosen // 7) * 6 + chosen % 7 - 1], stoch]
     for k in range(4):
         torch.testing.assert_close(before[k], torch.cat([deter, stoch], -1))
-        drawn = agent.actor(before[k])
-        action, action_entropy = drawn.action(), drawn.entropy()
+        action = agent.actor(before[k]).action()
+        torch.testing.assert_close(drawn.action()[k], action)
         deter = model.core.step(deter, stoch, action)
         stoch = model.core.prior(deter).sample()
         codes.append(stoch)
         torch.testing.assert_close(reward[k], model.reward(torch.cat([deter, stoch], -1)))
-        log_prob = model.inverse(torch.cat(codes[-3:], -1), action).sum(-1)
-        torch.testing.assert_close(empowerment[k], log_prob + action_entropy)
-        torch.testing.assert_close(entropy[k], action_entropy)
+        torch.testing.assert_close(evidence[k], model.inverse(torch.cat(codes[-3:], -1), action).sum(-1))
 
 
 def test_entropy_is_the_tanh_normals() -> None:
@@ -104,6 +104,38 @@ def test_entropy_is_the_tanh_normals() -> None:
     torch.testing.assert_close(entropy, -squashed.log_prob(action).sum(-1))
     assert action.abs().max() < 1
     torch.testing.assert_close(actor.mode(feat), torch.tanh(normal.mean))
+
+
+def test_log_probability_is_of_an_action_that_stays() -> None:
+    """Against torch's transformed distribution at an action that is no function of the policy."""
+    torch.manual_seed(0)
+    actor, feat = Actor(5, A, 7).double(), torch.randn(11, 5, dtype=torch.float64)
+    drawn = actor(feat)
+    normal = torch.distributions.Normal(*actor.parameters_of(feat))
+    squashed = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform())
+    expected, weight = squashed.log_prob(drawn.action().detach()).sum(-1), torch.randn(11, dtype=torch.float64)
+    torch.testing.assert_close(drawn.log_prob(), expected)
+    found = torch.autograd.grad((weight * drawn.log_prob()).sum(), list(actor.parameters()))
+    torch.testing.assert_close(found, torch.autograd.grad((weight * expected).sum(), list(actor.parameters())))
+
+
+def test_both_gradients_of_the_policy_agree_over_one_imagined_step() -> None:
+    """Where a step pays -|a - 1/2|^2, gradients through it and REINFORCE are two estimates of one direction."""
+    rows, found = make_replay().sample(5, 7)[0], {}
+    feat = torch.randn(2, 100_000, 18)
+    for gradient in ("dynamics", "reinforce"):
+        agent = make_agent(replace(CONFIG, actor_gradient=gradient, discount=0.0, entropy=0.0, behaviour_clip=1e9))
+        trace, drawn = agent.model.observe(rows), agent.actor(feat[:1])
+        with frozen(agent.model):
+            assert agent.imagine(trace, rows)[1].requires_grad == (gradient == "dynamics")
+        action = drawn.action() if gradient == "dynamics" else drawn.action().detach()
+        paid = -(action - 0.5).square().sum(-1)  # (1, N)
+        agent.imagined = lambda *_, paid=paid, drawn=drawn: (feat[:1], feat[1:], paid, drawn, None)
+        agent.optimizers["actor"] = torch.optim.SGD(agent.actor.parameters(), 0.0)  # which leaves gradients to be seen
+        agent.update_behaviour(trace, rows)
+        found[gradient] = torch.cat([p.grad.flatten() for p in agent.actor.parameters() if p.grad is not None])
+    assert torch.cosine_similarity(found["dynamics"], found["reinforce"], 0) > 0.98
+    assert found["reinforce"].norm().item() == pytest.approx(found["dynamics"].norm().item(), rel=0.1)
 
 
 def test_acting_filters_as_the_model_observes() -> None:
@@ -139,20 +171,22 @@ def test_features_of_rows_are_those_by_which_it_acts(posterior: str) -> None:
     torch.testing.assert_close(later[:, 3:], found[:, 5:])
 
 
+@pytest.mark.parametrize("gradient", ["dynamics", "reinforce"])
 @pytest.mark.parametrize(("empowered", "ends"), [(True, False), (False, False), (True, True)])
-def test_losses_of_actor_and_critic_by_hand(empowered: bool, ends: bool) -> None:
+def test_losses_of_actor_and_critic_by_hand(empowered: bool, ends: bool, gradient: str) -> None:
     """From an imagined stretch of given states: discount 1/2, lambda 0.7, empowerment 0.3, entropy 0.2.
 
     Where an episode can end, discounts and weights are the continuation's, and rewards of mean 2 and deviation 1 are
     counted from 0.
     """
     config = replace(CONFIG, discount=0.5, lambda_=0.7, empowerment=0.3, entropy=0.2, target_rate=0.25)
-    agent = make_agent(config, ends)
+    agent = make_agent(replace(config, actor_gradient=gradient), ends)
     agent.reward_moments.update(torch.tensor([1.0, 3.0]), torch.ones(2))
     torch.nn.init.normal_(agent.target[-1].weight)
-    feat, (reward, entropy, evidence) = torch.randn(5, 23, 18), torch.randn(3, 4, 23)
-    through = 0 * agent.actor.mode(feat[:-1]).sum(-1)  # nothing, by way of the actor
-    agent.imagined = lambda *_: (feat[:-1], feat[1:], reward + through, entropy, evidence if empowered else None)
+    feat, (reward, evidence) = torch.randn(5, 23, 18), torch.randn(2, 4, 23)
+    drawn = agent.actor(feat[:-1])
+    entropy, log_prob = drawn.entropy().detach(), drawn.log_prob().detach()
+    agent.imagined = lambda *_: (feat[:-1], feat[1:], reward, drawn, evidence if empowered else None)
     before = {name: copy.deepcopy(net) for name, net in agent.nets.items()}
     rows, _ = make_replay().sample(5, 7)
     found = agent.update_behaviour(agent.model.observe(rows), rows)
@@ -162,11 +196,13 @@ def test_losses_of_actor_and_critic_by_hand(empowered: bool, ends: bool) -> None
     returns = [value[4]]
     for k in (3, 2, 1, 0):
         paid = (reward[k] + 2) / 5**0.5 if ends else reward[k]
-        wanted = paid + (0.3 * evidence[k] if empowered else 0)
+        wanted = paid + (0.3 * (evidence[k] + entropy[k]) if empowered else 0)
         returns.insert(0, 0.5 * wanted + 0.5 * going_on[k] * (0.3 * value[k + 1] + 0.7 * returns[0]))
     target = torch.stack(returns[:4])
-    actor = weight * (-target / agent.return_range() - 0.2 * entropy)
-    critic = weight * 0.5 * (before["critic"](feat[:-1]).squeeze(-1) - target).square()
+    predicted = before["critic"](feat[:-1]).squeeze(-1)
+    gain = target if gradient == "dynamics" else log_prob * (target - predicted)
+    actor = weight * (-gain / agent.return_range() - 0.2 * entropy)
+    critic = weight * 0.5 * (predicted - target).square()
     assert found["loss/actor"].item() == pytest.approx(actor.mean().item(), rel=1e-5)
     assert found["loss/critic"].item() == pytest.approx(critic.mean().item(), rel=1e-5)
     for old, new, now in zip(

@@ -3,8 +3,9 @@
 PATH is a clone of github.com/NM512/r2dreamer, which is run as it is, with its own settings but for sizes; on processors
 without autocast, which is slower there, and without torch.compile but for --compile, which compiles both. An update is
 one gradient step of world model, actor and critic. Equal are batch and length of slices, channels of the encoder, all
-sizes of the state, widths of the heads, the horizon, and the states that are imagined from: every one of the batch.
-Ours also draws its batch from a replay. Each runs in a process of its own, and they take turns.
+sizes of the state, widths of the heads, the horizon, the states that are imagined from (every one of the batch), and
+REINFORCE as the actor's gradient. Ours also draws its batch from a replay. Each runs in a process of its own, and they
+take turns.
 """
 
 import argparse
@@ -119,7 +120,7 @@ def ours(
         posterior=posterior,
     )
     options: dict[str, Any] = {"batch": batch, "length": length, "horizon": HORIZON, "starts": batch * length}
-    options["compile"] = "on" if compile else "off"
+    options |= {"compile": "on" if compile else "off", "actor_gradient": "reinforce"}
     config = InfoPowerConfig(model, **options, hidden=units, empowerment=0.0)
     agent = InfoPower(Spaces({"pixels": (64, 64, 3)}, ACTION_DIM), config, device)
     return partial(agent.update, filled_replay(100, 8, device))
