@@ -47,7 +47,7 @@ class Config(Generic[A]):
     background: Literal["sky+floor", "sky"] = "sky+floor"
     """What the distraction replaces; dcs-... have their own rule."""
     video_change: int = 50
-    """Control steps until another video is shown; 0 changes it with the episode, as dcs-... always do."""
+    """Control steps after which another video or recording is shown, as at every episode; 0: at episodes alone."""
     video_dir: str | None = None
     """Folder of videos or frames to show instead of generated ones."""
     size: int = 64
@@ -73,7 +73,7 @@ class Config(Generic[A]):
     train_ratio: float = 0.1
     """Updates for each environment step."""
     prefill: int = 5000
-    """Steps of random actions before the first update."""
+    """Steps before the first update: at random for agents with a world model and SAC; others act as they always do."""
     replay_size: int = 500_000
     """Rows of the replay: one for each action of each environment."""
     replay_dir: str | None = None

@@ -73,7 +73,8 @@ class Crew:
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Let each member take the updates that are due to it; metrics carry its name in front.
 
-        `NAME/updates` is how many it took, over its share of the environments: updates for a step of its own.
+        `NAME/updates` is how many it took, over its share of the environments: for an environment step of its own,
+        --train-ratio times as many.
         `speed/share/NAME` is its share of the time that the host spent on all of them so far.
         """
         metrics: dict[str, Tensor] = {}

@@ -1,6 +1,6 @@
 """InfoPower (Bharadhwaj et al., ICLR 2022, arXiv 2204.08585): a world model that encodes what the agent controls first.
 
-    max_Z  sum_t I(O_t; Z_t)   subject to   sum_t C_t >= c0,
+    max_Z  sum_t I(O_t; Z_t)   subject to   mean_t C_t >= c0,
 
     C_t = - I(i_t; Z_t | Z_{t-1}, A_{t-1})     forward: -KL(posterior || prior)
           + I(A_{t-1}; Z_t | Z_{t-1})          empowerment: log q(a_{t-1} | z_t, z_{t-1}) + H(pi)
@@ -55,11 +55,11 @@ class InfoPowerModelConfig(BodyConfig):
     posterior_scale: float = 0.3
     """Weight of the KL's pull on the posterior, against its pull on the prior."""
     free_nats: float = 1.0
-    """KL below which the posterior is left alone: codes of small things fade before anything is known of them, else."""
+    """A row's KL below which the posterior is left alone: else codes of small things fade before they tell anything."""
     reward_scale: float = 1.0
     inverse_scale: float = 10.0
-    """Weight of empowerment in C. What a code tells of an action is less than the KL that it costs before the prior
-    foretells it: weighed by 1 or less, where no reward comes, codes stay empty or hold the video."""
+    """Weight of empowerment in the loss. What a code tells of an action is less than the KL that it costs before the
+    prior foretells it: weighed by 1 or less, where no reward comes, codes stay empty or hold the video."""
     action_nats: float = 0.5
     """What the inverse model shall know, nats over uniform for each action dimension; more is not asked of a code."""
     constraint: float = -3.84

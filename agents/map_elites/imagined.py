@@ -113,7 +113,7 @@ class Screening:
         self.emitters.evaluated(emitter, kept)
 
     def metrics(self) -> dict[str, Tensor]:
-        """Return the emitters' figures, and how many models voted for what was imagined and for what was elected."""
+        """Return the emitters' figures, and what share of models voted for what was imagined, and for the elected."""
         return self.emitters.metrics() | {"imagined/votes": self.hopes[0], "imagined/votes_elected": self.hopes[1]}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Settings of the agents that learn in imagination: each objective at its published size, and small.
+"""Settings of the agents that learn in imagination: each objective at contrastive Dreamer's sizes, and small.
 
 The small ones differ in the objective alone: sizes, batches, updates, the reward's weight, the behaviour and its
 learning rates are the same, and so is the posterior. They take minutes on two processor cores, where updates cost more
