@@ -21,7 +21,7 @@ from agents.config import Config, check_seed
 from agents.evaluation import RandomPolicy, evaluate, play_held
 from agents.examination import Examined, check_examinable, diagnose, examined
 from agents.replay import ReplayBuffer
-from agents.runs import results, statistics, suite, summary
+from agents.runs import checkpoint, results, statistics, suite, summary
 from agents.runs.folder import load_config
 from agents.skills import library
 from agents.slim import Slim
@@ -29,9 +29,9 @@ from agents.together import learner_of
 from envs import distracting, suites
 from envs.batched import BatchedEnv
 from envs.checks import check_choice
-from envs.distractions import has_window, shows_background, shows_videos
+from envs.distractions import shows_background
 from envs.film import Film
-from train import load_agent, make_agent, make_envs
+from train import fitted, load_agent, make_agent, make_envs
 from views import diagnostics
 from views.animation import Frames
 from views.curves import load_run, save, variants
@@ -63,9 +63,16 @@ class Command:
     """Instead of --distraction: distracting plays clean, InfoPower's L1 to L3, agent, natural and dcs-easy to -hard."""
     again: bool = False
     """With --suite: also play what was played before in as many episodes from the same seed."""
+    step: int | None = None
+    """Of the checkpoint; default: the newest. Of earlier ones, train.py --keep-agents keeps the agents."""
     library: bool = False
     """Instead of playing episodes, measure the skills of a run of slim and write them as a library into RUN/library."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @property
+    def folder(self) -> Path:
+        """Where results of the agent go: its run, or its checkpoint, if one is asked for."""
+        return self.run if self.step is None else checkpoint.of_step(self.run / "checkpoints", self.step)
 
 
 def check(command: Command) -> None:
@@ -75,10 +82,10 @@ def check(command: Command) -> None:
     check_seed(command.seed)
     if command.suite:
         check_choice("suite", command.suite, tuple(suites.SUITES))
-    if command.suite and (command.distraction or command.film or command.diagnostics):
-        raise ValueError("--suite goes without --distraction, --film and --diagnostics: take them in another run")
-    if command.library and (command.distraction or command.film or command.diagnostics or command.suite):
-        raise ValueError("--library goes without --distraction, --film, --diagnostics and --suite")
+    plain = {name: getattr(command, name) for name in ("distraction", "film", "diagnostics", "step")}
+    for mode, others in (("suite", plain), ("library", plain | {"suite": command.suite})):
+        if getattr(command, mode) and (told := [f"--{name}" for name, value in others.items() if value]):
+            raise ValueError(f"--{mode} goes without {' and '.join(told)}")
     if command.again and not command.suite:
         raise ValueError("--again goes with --suite")
     if command.diagnostics and command.episodes < 2:
@@ -90,7 +97,7 @@ def check(command: Command) -> None:
 def evaluate_run(command: Command) -> None:
     """Evaluate every condition, print the table as it grows, and write it and pictures."""
     config = replace(load_config(command.run), device=command.device)
-    results.check_writable(command.run)
+    results.check_writable(command.folder)
     distractions = tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
     about = f"{config.task}, {command.episodes} episodes a row"
     if config.observation == "pixels":
@@ -104,7 +111,7 @@ def evaluate_run(command: Command) -> None:
         for condition in evaluate_condition(command, config, distraction):
             print(condition_row(condition), flush=True)
             conditions.append(condition)
-            path = results.keep(command.run, conditions)
+            path = results.keep(command.folder, conditions)
     for condition in conditions:
         for name, value in condition["metrics"].items():
             print(f"{condition['distraction']:<22}{condition['policy']:<12}{name} {value:.3f}")
@@ -118,7 +125,7 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
     options = {"num_envs": command.episodes, "seed": command.seed, "video_split": "held_out"}
     envs = make_envs(config, **options, pixels=True, state=config.observation == "state")
     start = envs.state_dict()
-    agent, step = load_agent(command.run, config, envs)
+    agent, step = load_agent(command.run, config, envs, command.step)
     if command.diagnostics:
         check_examinable(agent, config.name)
     background, opacity = distracting.replaced(distraction, config.task, config.background)
@@ -145,22 +152,12 @@ def evaluate_condition(command: Command, config: Config[Any], distraction: str) 
             "background": background,
             "floor_opacity": opacity,
             "distraction_window": config.distraction_window,
-            "picture": frames.save(command.run / f"{distraction}-{name}.gif", envs.step_seconds),
+            "picture": frames.save(command.folder / f"{distraction}-{name}.gif", envs.step_seconds),
             "film": film(command, config, policy, name) if command.film and name != "random" else None,
             "page": PAGE.format(distraction) if command.diagnostics and isinstance(policy, Examinable) else None,
             "metrics": looked | (assess(command, config, policy) if isinstance(policy, Assessable) else {}),
         }
     envs.close()
-
-
-def fitted(config: Config[Any], distraction: str) -> Config[Any]:
-    """Return a run's configuration with another distraction, without options that are not for it."""
-    return replace(
-        config,
-        distraction=distraction,
-        distraction_window=config.distraction_window if has_window(distraction) else 64,
-        video_dir=config.video_dir if shows_videos(distraction) else None,
-    )
 
 
 def measure(command: Command, config: Config[Any], policy: Examined, envs: BatchedEnv) -> dict[str, float]:
@@ -179,7 +176,7 @@ def measure(command: Command, config: Config[Any], policy: Examined, envs: Batch
     numbers = {name: value.item() for name, value in found.items()}
     run = load_run(command.run, config) if (command.run / "metrics.jsonl").exists() else None
     title = f"{config.name} on {config.task}, distraction {config.distraction}: {command.episodes} exploring episodes"
-    save(diagnostics.draw(title, numbers, policy, rows, run), command.run / PAGE.format(config.distraction))
+    save(diagnostics.draw(title, numbers, policy, rows, run), command.folder / PAGE.format(config.distraction))
     return numbers
 
 
@@ -187,10 +184,8 @@ def examine(command: Command, config: Config[Any], policy: Examined, envs: Batch
     """Let an agent that can be examined explore for one episode in each environment, and examine it on the rows."""
     replay = ReplayBuffer((envs.episode_length + 1) * envs.num_envs, envs.num_envs, envs.device)
     with counted(envs, f"{config.distraction}, exploring", envs.episode_length) as playing:
-        evaluate(policy, playing, envs.num_envs, explore=True, watch=replay.add)
-    with torch.random.fork_rng():
-        torch.manual_seed(command.seed)
-        return {name: value.item() for name, value in policy.examine(replay).items()}
+        found = examined(policy, playing, replay, command.seed, diagnoses="none")
+    return {name: value.item() for name, value in found.items()}
 
 
 def assess(command: Command, config: Config[Any], policy: Assessable) -> dict[str, float]:
@@ -209,7 +204,7 @@ def film(command: Command, config: Config[Any], policy: Policy, name: str) -> st
     movie = Film(envs)
     play_held(policy, envs, min(movie.steps, envs.episode_length), config.action_repeat, command.seed, movie.take)
     envs.close()
-    return movie.save(command.run / f"{config.distraction}-{name}.webp")
+    return movie.save(command.folder / f"{config.distraction}-{name}.webp")
 
 
 def evaluate_suite(command: Command) -> None:

@@ -4,6 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from agents.schedule import Every, Ratio
 from agents.spaces import Spaces
 from envs.batched import BatchedEnv
 from envs.checks import check_device
-from envs.distractions import shows_background
+from envs.distractions import has_window, shows_background, shows_videos
 
 
 def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
@@ -60,6 +61,16 @@ def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
     return environments.make(config.task, **(options | changes))
 
 
+def fitted(config: Config[Any], distraction: str) -> Config[Any]:
+    """Return a run's configuration with another distraction, without options that are not for it."""
+    return replace(
+        config,
+        distraction=distraction,
+        distraction_window=config.distraction_window if has_window(distraction) else 64,
+        video_dir=config.video_dir if shows_videos(distraction) else None,
+    )
+
+
 def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
     """Make a run's agent, untrained, for what it observes, of all that the environments show."""
     spaces = Spaces(
@@ -78,19 +89,17 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
     return CLASSES[type(config.agent)](spaces, config.agent, check_device(config.device))
 
 
-def load_agent(run: Path | str, config: Config[Any], envs: BatchedEnv) -> tuple[Agent, int]:
-    """Rebuild a run's agent from its newest checkpoint, and say its step; raise FileNotFoundError if there is none.
+def load_agent(run: Path | str, config: Config[Any], envs: BatchedEnv, step: int | None = None) -> tuple[Agent, int]:
+    """Rebuild a run's agent from the checkpoint of a step, by default the newest, and say its step.
 
-    From then on torch takes the run's number of threads.
+    From then on torch takes the run's number of threads. Raises FileNotFoundError where there is no such checkpoint.
     """
-    newest = checkpoint.newest(Path(run) / "checkpoints")
-    if newest is None:
-        raise FileNotFoundError(f"the run {run} has no checkpoint yet")
+    chosen = checkpoint.of_step(Path(run) / "checkpoints", step)
     if config.threads:
         torch.set_num_threads(config.threads)
     agent = make_agent(config, envs)
-    checkpoint.restore(agent, newest / "agent.pt")
-    return agent, int(newest.name)
+    checkpoint.restore(agent, chosen / "agent.pt")
+    return agent, int(chosen.name)
 
 
 class Trainer:
@@ -152,7 +161,7 @@ class Trainer:
             found = {"eval/return": returns.mean(), "eval/std": returns.std(correction=0)}
             if self.config.diagnostics and isinstance(policy, Examinable):
                 self.held_out.load_state_dict(self.held_out_start)
-                found |= examined(policy, self.held_out, self.seen, thorough=False)
+                found |= examined(policy, self.held_out, self.seen, diagnoses="quick")
             if isinstance(policy, Assessable):
                 self.held_out.load_state_dict(self.held_out_start)
                 found |= policy.assess(self.held_out)
@@ -176,7 +185,7 @@ class Trainer:
             "generators": generators_state(),
         }
         files = {"agent.pt": self.agent.state_dict(), "trainer.pt": state, "replay.pt": self.replay.state_dict()}
-        return checkpoint.save(self.run / folder, self.step, files)
+        return checkpoint.save(self.run / folder, self.step, files, ["agent.pt"] if self.config.keep_agents else [])
 
     def load(self, path: Path) -> None:
         """Continue from a checkpoint."""

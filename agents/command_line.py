@@ -20,7 +20,10 @@ from agents.runs.folder import load_config
 
 A = TypeVar("A")
 C = TypeVar("C")
-CHANGEABLE = ("steps", "device", "threads", "replay-dir", "eval-every", "log-every", "checkpoint-every")  # by --resume
+# By --resume.
+CHANGEABLE = (
+    "steps", "device", "threads", "replay-dir", "eval-every", "log-every", "checkpoint-every", "keep-agents",
+)  # fmt: skip
 FRAME = set("│╭╮╰╯─+-| ")  # what tyro frames messages with; the last four where a terminal knows no others
 
 

@@ -87,6 +87,8 @@ class Config(Generic[A]):
     """Steps between lines of metrics."""
     checkpoint_every: int = 50_000
     """Steps between checkpoints; 0 saves at the end and when stopped only."""
+    keep_agents: bool = False
+    """Whether the agents of earlier checkpoints stay, for evaluate.py --step; else the newest checkpoint alone."""
 
 
 def validate(config: Config[Any]) -> None:

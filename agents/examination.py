@@ -6,7 +6,7 @@ agent, `distractor`, what it shows. Both are for examination alone: no agent rea
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from tensordict import TensorDict
@@ -39,17 +39,23 @@ def check_examinable(agent: Policy, name: str) -> None:
 
 
 def examined(
-    agent: Examined, envs: Environments, replay: ReplayBuffer, seed: int = 0, thorough: bool = True
+    agent: Examined,
+    envs: Environments,
+    replay: ReplayBuffer,
+    seed: int = 0,
+    diagnoses: Literal["none", "quick", "all"] = "all",
 ) -> dict[str, Tensor]:
     """Let an agent explore for an episode in each of N environments and examine it on the rows, which `replay` keeps.
 
-    `replay` holds an episode of each. The global generators stay as they were.
+    `replay` holds an episode of each. Diagnoses need rows whose state is known. Global generators stay as they were.
     """
     replay.clear()
     evaluate(agent, envs, envs.num_envs, explore=True, watch=replay.add)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return agent.examine(replay) | diagnose(agent, replay.latest(replay.size), thorough)
+        found = agent.examine(replay)
+        rows = replay.latest(replay.size)
+        return found if diagnoses == "none" else found | diagnose(agent, rows, thorough=diagnoses == "all")
 
 
 def slices_once(replay: ReplayBuffer, length: int) -> TensorDict:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -34,6 +35,23 @@ def test_the_newest_replaces_the_older_ones(tmp_path: Path) -> None:
         assert [path.name for path in folder.iterdir()] == [f"{step:09d}"]
     newest = checkpoint.newest(folder)
     assert newest is not None and values(newest) == [103, 103, 103]
+
+
+def test_of_older_ones_stays_what_is_kept(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 7, files(7))
+    for step in (11, 103):
+        checkpoint.save(tmp_path, step, files(step), ["agent.pt"])
+    assert [path.name for path in checkpoint.complete(tmp_path)] == ["000000007", "000000011", "000000103"]
+    for step in (7, 11):
+        older = checkpoint.of_step(tmp_path, step)
+        assert [path.name for path in older.iterdir()] == ["agent.pt"]
+        assert checkpoint.load(older / "agent.pt")["x"][0] == step
+    assert values(checkpoint.of_step(tmp_path, None)) == [103, 103, 103]
+    line = re.escape(f"the run {tmp_path.parent} has no checkpoint of step 8: it has 7, 11, 103")
+    with pytest.raises(FileNotFoundError, match=line):
+        checkpoint.of_step(tmp_path, 8)
+    checkpoint.save(tmp_path, 211, files(211))
+    assert [path.name for path in tmp_path.iterdir()] == ["000000211"]
 
 
 def test_a_billion_steps_are_more_than_nine_hundred_million(tmp_path: Path) -> None:

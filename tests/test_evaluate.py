@@ -137,6 +137,34 @@ def test_pictures_play_an_episode(run: Path, conditions: list[dict[str, Any]]) -
     assert not list(run.glob("*.unfinished"))
 
 
+def test_agents_of_earlier_checkpoints_are_kept_and_evaluated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train.main(arguments(run, "--keep-agents", "--checkpoint-every", 60, steps=180))
+    evaluate.main([str(run), "--step", "60", "--episodes", "2"])
+    earlier = run / "checkpoints" / "000000060"
+    assert {path.name for path in earlier.iterdir()} == {
+        "agent.pt",
+        "evaluation.json",
+        "none-agent.gif",
+        "none-random.gif",
+    }
+    found = json.loads((earlier / "evaluation.json").read_text())
+    assert [condition["step"] for condition in found] == [60, None] and not (run / "evaluation.json").exists()
+    line = f"the run {run} has no checkpoint of step 61: it has 60, 120, 180"
+    assert refused(evaluate.main, [str(run), "--step", "61"], capsys) == line
+    line = "--suite goes without --film and --step"
+    assert refused(evaluate.main, [str(run), "--suite", "distracting", "--film", "--step", "60"], capsys) == line
+    train.main(["infopower-small", "--run", str(run), "--resume", "--steps", "240"])
+    assert {path.name for path in earlier.iterdir()} == {
+        "agent.pt",
+        "evaluation.json",
+        "none-agent.gif",
+        "none-random.gif",
+    }
+
+
 def test_films_are_made_and_options_that_are_not_for_a_distraction_left_out(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,7 +250,7 @@ def test_the_default_is_clean_and_as_trained(run: Path, capsys: pytest.CaptureFi
             ["--diagnostics", "--episodes", "1"],
             "--diagnostics needs --episodes 2 at least: one to fit probes, another to ask about",
         ),
-        (["--library", "--film"], "--library goes without --distraction, --film, --diagnostics and --suite"),
+        (["--library", "--film"], "--library goes without --film"),
         (["--seed", "-1"], f"--seed must lie from 0 to {2**63 - 1}, not -1"),
     ],
 )

@@ -167,7 +167,7 @@ def test_a_plain_evaluation_leaves_the_suites_results(folder: Path, output: str,
     ("words", "line"),
     [
         (["--suite", "distractign"], "unknown suite 'distractign': did you mean 'distracting'?"),
-        (["--suite", "distracting", "--film"], "--suite goes without --distraction, --film and --diagnostics"),
+        (["--suite", "distracting", "--film"], "--suite goes without --film"),
         (["--again"], "--again goes with --suite"),
     ],
 )

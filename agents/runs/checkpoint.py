@@ -4,7 +4,7 @@ import os
 import pickle
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import torch
 UNFINISHED = ".unfinished"  # suffix of folders that are being written
 
 
-def save(checkpoints: Path, step: int, files: Mapping[str, Any]) -> Path:
-    """Write one folder of `torch.save` files for a step, then remove older ones; return its path.
+def save(checkpoints: Path, step: int, files: Mapping[str, Any], keep: Sequence[str] = ()) -> Path:
+    """Write one folder of `torch.save` files for a step, then remove older ones but for files to keep; return its path.
 
     A crash or a full disk at any point leaves the previous checkpoint the newest complete one. A complete checkpoint
     of the same step stays as it is. Raises OSError, naming the folder, when it cannot be written.
@@ -35,13 +35,32 @@ def save(checkpoints: Path, step: int, files: Mapping[str, Any]) -> Path:
         shutil.rmtree(aside, ignore_errors=True)
         raise OSError(f"cannot write checkpoint {final}: {error.strerror}; earlier checkpoints are kept") from error
     sync_folder(checkpoints)
-    remove(path for path in complete(checkpoints) if path != final)
+    for older in (path for path in complete(checkpoints) if path != final):
+        if any((older / name).exists() for name in keep):
+            for name in files.keys() - set(keep):
+                (older / name).unlink(missing_ok=True)
+        else:
+            shutil.rmtree(older)
     return final
 
 
 def newest(checkpoints: Path) -> Path | None:
     """Return the newest complete checkpoint, if there is one."""
     return next(reversed(complete(checkpoints)), None)
+
+
+def of_step(checkpoints: Path, step: int | None) -> Path:
+    """Return the checkpoint of a step, or of what is left of it, by default the newest.
+
+    Raises FileNotFoundError where there is none, naming the steps that there are.
+    """
+    there = {int(path.name): path for path in complete(checkpoints)}
+    if not there:
+        raise FileNotFoundError(f"the run {checkpoints.parent} has no checkpoint yet")
+    if step is not None and step not in there:
+        steps = ", ".join(map(str, there))
+        raise FileNotFoundError(f"the run {checkpoints.parent} has no checkpoint of step {step}: it has {steps}")
+    return there[max(there) if step is None else step]
 
 
 def load(path: Path, mmap: bool = False) -> Any:
