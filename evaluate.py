@@ -22,6 +22,7 @@ from agents.evaluation import RandomPolicy, evaluate, play_held
 from agents.examination import Examined, check_examinable, diagnose, examined
 from agents.replay import ReplayBuffer
 from agents.runs import checkpoint, results, statistics, suite, summary
+from agents.runs.console import say
 from agents.runs.folder import load_config
 from agents.skills import library
 from agents.slim import Slim
@@ -37,7 +38,7 @@ from views.animation import Frames
 from views.curves import load_run, save, variants
 from views.progress import Progress, counted
 from views.suite import report
-from views.tables import HEADER, condition_row, suite_table
+from views.tables import HEADER, condition_row, metrics_table, number_of, suite_table
 
 PAGE = "{}-diagnostics.png"  # of a distraction
 AT_ONCE = 64  # elites that play at once, at least
@@ -97,26 +98,26 @@ def check(command: Command) -> None:
 def evaluate_run(command: Command) -> None:
     """Evaluate every condition, print the table as it grows, and write it and pictures."""
     config = replace(load_config(command.run), device=command.device)
+    checkpoint.of_step(command.run / "checkpoints", command.step)
     results.check_writable(command.folder)
     distractions = tuple(dict.fromkeys(command.distraction or ("none", config.distraction)))
-    about = f"{config.task}, {command.episodes} episodes a row"
+    about = f"{config.task}, {number_of(command.episodes, 'episode')} a row"
     if config.observation == "pixels":
         places = sorted({distracting.replaced(name, config.task, config.background)[0] for name in distractions})
         about += f", held-out videos over {', '.join(places)}"
     elif set(distractions) != {"none"}:
         raise ValueError(f"{command.run} learned from states, which no distraction changes: take --distraction none")
-    print(f"{about}\n\n{HEADER}")
+    say(f"{about}\n\n{HEADER}")
     conditions = list[dict[str, Any]]()
     for distraction in distractions:
         for condition in evaluate_condition(command, config, distraction):
-            print(condition_row(condition), flush=True)
             conditions.append(condition)
             path = results.keep(command.folder, conditions)
-    for condition in conditions:
-        for name, value in condition["metrics"].items():
-            print(f"{condition['distraction']:<22}{condition['policy']:<12}{name} {value:.3f}")
+            say(condition_row(condition))
+    if any(condition["metrics"] for condition in conditions):
+        say(f"\n{metrics_table(conditions)}")
     pictures = [condition[kind] for condition in conditions for kind in ("picture", "film", "page") if condition[kind]]
-    print(f"\nwritten: {path} and {len(pictures)} pictures beside it")
+    say(f"\nwritten: {path} and {number_of(len(pictures), 'picture')} beside it")
 
 
 def evaluate_condition(command: Command, config: Config[Any], distraction: str) -> Iterator[dict[str, Any]]:
@@ -210,9 +211,13 @@ def film(command: Command, config: Config[Any], policy: Policy, name: str) -> st
 def evaluate_suite(command: Command) -> None:
     """Play what was not played before, keeping each result as it comes; write what all of it adds up to."""
     conditions, told = suites.SUITES[command.suite], {"suite": command.suite, "seed": command.seed}
-    runs = {run: replace(load_config(run), device=command.device) for run in results.find_runs(command.run)}
-    jobs, todo, left_out = list[suite.Job](), list[suite.Job](), list[str]()
-    for run, config in runs.items():
+    jobs, todo, left_out, runs = list[suite.Job](), list[suite.Job](), list[str](), dict[Path, Config[Any]]()
+    for run in results.find_runs(command.run):
+        try:
+            config = runs[run] = replace(load_config(run), device=command.device)
+        except ValueError as error:
+            left_out.append(str(error))
+            continue
         own = suite.plan(run, config, told, conditions, fit)
         new = own if command.again else suite.not_played(own, command.episodes)
         if new and (why := suite.obstacle(new[0])):
@@ -224,18 +229,18 @@ def evaluate_suite(command: Command) -> None:
     for folder in (command.run, *dict.fromkeys(job.run for job in todo)):
         results.check_writable(folder)
     print("".join(f"left out: {why}\n" for why in left_out), end="", file=sys.stderr)
-    print(f"{len(jobs)} evaluations of {command.episodes} episodes, {len(jobs) - len(todo)} of them from before")
+    say(f"{len(jobs)} evaluations of {command.episodes} episodes, {len(jobs) - len(todo)} of them from before")
     progress = Progress(len(todo))
     for job, result in suite.play_and_keep(todo, partial(play, command.episodes, progress)):
         progress.clear()
-        print(f"{job.label:<60}{result['mean']:>8.1f}   {progress.left()} left", flush=True)
+        say(f"{job.label:<60}{result['mean']:>8.1f}   {progress.left()} left")
     kept = {job.run: runs[job.run] for job in jobs}
     names = dict(zip(kept, variants(list(kept.values())), strict=True))
     families = {family: [c.name for c in conditions if c.family == family] for family in (c.family for c in conditions)}
     found = summary.sum_up(suite.collect(jobs, names, command.episodes), families, suites.PLAIN)
     about = told | {"episodes": command.episodes, "conditions": [asdict(condition) for condition in conditions]}
     written = report(about | found, command.run)
-    print(f"\n{suite_table(found)}\n\nwritten: {', '.join(map(str, written))}")
+    say(f"\n{suite_table(found)}\n\nwritten: {', '.join(map(str, written))}")
 
 
 def fit(config: Config[Any], condition: suites.Condition) -> tuple[Config[Any], dict[str, Any]]:
@@ -277,7 +282,7 @@ def write_library(command: Command) -> None:
     assert isinstance(learner, Slim)
     with counted(envs, "skills", envs.episode_length + library.TRIED * library.HOLD) as playing:
         written = library.write(learner, step, config, playing, command.run)
-    print(written)
+    say(str(written))
     known.close()
     envs.close()
 

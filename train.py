@@ -1,6 +1,7 @@
 """Train an agent: python train.py AGENT --task TASK [options]; the one loop, and what rebuilds a run."""
 
 import logging
+import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from agents.presets import AGENTS
 from agents.registry import CLASSES
 from agents.replay import ReplayBuffer
 from agents.runs import checkpoint
-from agents.runs.console import say
+from agents.runs.console import Handler, say
 from agents.runs.folder import load_config, opened, save_config
 from agents.runs.interrupts import caught_signals
 from agents.runs.logger import Logger
@@ -32,7 +33,8 @@ from agents.schedule import Every, Ratio
 from agents.spaces import Spaces
 from envs.batched import BatchedEnv
 from envs.checks import check_device
-from envs.distractions import has_window, shows_background, shows_videos
+from envs.cores import cores
+from envs.distractions import BACKGROUND, has_window, shows_background, shows_videos
 
 
 def make_envs(config: Config[Any], **changes: Any) -> BatchedEnv:
@@ -67,6 +69,7 @@ def fitted(config: Config[Any], distraction: str) -> Config[Any]:
         config,
         distraction=distraction,
         distraction_window=config.distraction_window if has_window(distraction) else 64,
+        background=config.background if has_window(distraction) else BACKGROUND,
         video_dir=config.video_dir if shows_videos(distraction) else None,
     )
 
@@ -86,6 +89,8 @@ def make_agent(config: Config[Any], envs: BatchedEnv) -> Agent:
         action_repeat=envs.action_repeat,
         terminates=envs.terminates,
     )
+    if config.measures and not AGENTS[config.name].measures:
+        raise ValueError(f"--measures are the axes of an archive, and {config.name} fills none")
     return CLASSES[type(config.agent)](spaces, config.agent, check_device(config.device))
 
 
@@ -210,6 +215,8 @@ def train(config: Config[Any], run: Path | str, resume: bool = False) -> None:
     keep_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.threads > cores():
+        say(f"--threads {config.threads} is more than the {cores()} processors here: fewer would be faster")
     with opened(run, resume):
         trainer = Trainer(config, run)
         with caught_signals() as caught:
@@ -228,8 +235,9 @@ def go_on(trainer: Trainer, stopped: Callable[[], bool]) -> None:
     save_config(run, config)
     begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
     say(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}")
-    if config.prefill >= config.steps:
-        say(f"no update before step {config.prefill:,}, when this run has ended: see --prefill and --steps")
+    first = config.prefill + 1 / config.train_ratio if config.train_ratio else math.inf
+    if first >= config.steps:
+        say(f"no update before step {first:,.0f}, when this run has ended: see --prefill, --train-ratio and --steps")
     trainer.logger.start(trainer.step)
     try:
         trainer.train(stopped)
@@ -253,7 +261,7 @@ def stop_if_not_finite(trainer: Trainer, error: Exception) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(format="%(message)s", stream=sys.stdout, force=True)  # dm_control has set it up before
+    logging.basicConfig(format="%(message)s", handlers=[Handler()], force=True)  # dm_control has set it up before
     for ours in ("agents", "envs"):
         logging.getLogger(ours).setLevel(logging.INFO)
     with answered():

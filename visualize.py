@@ -13,6 +13,7 @@ from agents.command_line import answered, read_command
 from agents.config import Config
 from agents.map_elites.solutions import Players
 from agents.runs import checkpoint
+from agents.runs.console import say
 from agents.runs.folder import load_config
 from agents.slim import Slim
 from agents.together import learner_of, parts_of
@@ -56,17 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = draw_skills(command.runs[0], runs[0]) if len(runs) == 1 else {}
         page = write_page(command) if len(runs) == 1 and archives_of(command.runs[0]) else None
         empty = empty_archives(command.runs[0]) if len(runs) == 1 else []
-    print(curves.summary(runs))
+    say(curves.summary(runs))
     for name, value in found.items():
-        print(f"{name:<24}{value:>10.3f}")
-    print(f"\nwritten: {path}")
+        say(f"{name:<24}{value:>10.3f}")
+    say(f"\nwritten: {path}")
     if found:
         of = command.runs[0] / (learner_of(runs[0].config) or "")
-        print(f"written: {of / 'skills.html'} and, beside it, skills.png, skills.gif and skills.json")
+        say(f"written: {of / 'skills.html'} and, beside it, skills.png, skills.gif and skills.json")
     if page is not None:
-        print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
+        say(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB); open it in a browser")
     for folder in empty:
-        print(f"not shown: {folder} holds no elite yet")
+        say(f"not shown: {folder} holds no elite yet")
 
 
 def check(command: Command) -> None:

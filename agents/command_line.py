@@ -16,6 +16,7 @@ from agents.config import Config, flatten
 from agents.presets import ABOUT
 from agents.registry import preset
 from agents.runs import checkpoint
+from agents.runs.console import fall_silent
 from agents.runs.folder import load_config
 
 A = TypeVar("A")
@@ -45,7 +46,13 @@ def answered(interrupted: str = "interrupted") -> Iterator[None]:
     1: a loss is not finite. 2: what was asked for makes no sense, or a file cannot be read or written. 130: Ctrl-C.
     """
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads on: `... --help | head`
+        fall_silent()
+        raise SystemExit(0) from None
     except (FloatingPointError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from None

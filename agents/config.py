@@ -112,6 +112,8 @@ def validate(config: Config[Any]) -> None:
         raise ValueError("--diagnostics needs --eval-episodes 2 at least: one to fit probes, another to ask about")
     if config.replay_dir and config.observation == "state":
         raise ValueError("--replay-dir holds pixels, which --observation state has none of: take --replay-dir None")
+    if config.replay_size < config.num_envs:
+        raise ValueError(f"--replay-size {config.replay_size} has no row for each of --num-envs {config.num_envs}")
     held = config.replay_size // config.num_envs * config.num_envs * config.action_repeat
     if config.prefill > held:
         raise ValueError(f"--prefill {config.prefill} is more than the {held} steps that --replay-size holds")

@@ -23,6 +23,7 @@ Environments are divided among them. Whose rows each may learn from, and why:
 Of each batch the share `shared` is drawn so, the rest from one's own rows: all of it at 0, what is compared with.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
@@ -43,6 +44,8 @@ from agents.schedule import Ratio
 from agents.slim import Slim, SlimConfig
 from agents.slim.discovery import Places
 from agents.spaces import Spaces
+
+log = logging.getLogger(__name__)
 
 SHARING = ("infopower", "map_elites")  # those that may learn from everybody's rows
 
@@ -88,6 +91,7 @@ def together(spaces: Spaces, config: TogetherConfig, device: torch.device | str 
         agents[name] = made(name, making[name], replace(spaces, num_envs=len(envs)))
         due = Ratio(updates[name] * len(envs) / spaces.num_envs, 1)
         members[option(name)] = Member(agents[name], envs, due, shared=config.shared if name in SHARING else 0.0)
+    log.info("environments: %s", ", ".join(f"{name} {len(member.envs)}" for name, member in members.items()))
     return Crew(members, device)
 
 

@@ -133,7 +133,8 @@ def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: s
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"measure {name} is named twice (option measures)")
-        check_choice(f"measure of {task} (option measures)", name, tuple(measures))
+        if name not in measures:
+            raise ValueError(f"{task} has no measure {name!r} (option measures): it has {', '.join(measures)}")
     return {name: measures[name] for name in names}
 
 

@@ -12,9 +12,16 @@ def check_choice(option: str, value: str, valid: Sequence[str]) -> None:
     """Raise ValueError for a name that is not valid, with the nearest valid one or with all of them."""
     if value not in valid:
         lower = {name.lower(): name for name in valid}
-        near = difflib.get_close_matches(value.lower(), lower, 1)
-        hint = f"did you mean {lower[near[0]]!r}?" if near else f"choose one of {', '.join(valid)}"
+        begun = [name for name in valid if value and name.startswith(f"{value.lower()}_")]
+        near = begun or [lower[name] for name in difflib.get_close_matches(value.lower(), lower, 1)]
+        hint = f"did you mean {choice(near)}?" if near else f"choose one of {', '.join(valid)}"
         raise ValueError(f"unknown {option} {value!r}: {hint}")
+
+
+def choice(names: Sequence[str]) -> str:
+    """Name some of which one may be meant: 'a', 'b' or 'c'."""
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def check_whole(least: int, **numbers: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import mujoco
 import numpy as np
@@ -18,6 +18,7 @@ from envs.videos import Bank
 
 # In this order, which the seeds of their draws depend on.
 DISTRACTIONS = ("none", "video", "agent", "noise", "reafferent", *distracting.NAMES)
+BACKGROUND: Literal["sky+floor"] = "sky+floor"  # what is replaced where nothing else is asked for
 WINDOWS = (32, 40, 64)  # InfoPower's levels, in pixels of a picture 64 wide
 AGENT_CLIPS, AGENT_LENGTH = 16, 100
 WIDEST_FACE = 200  # pixels
@@ -171,7 +172,7 @@ def check(
     change: int,
     split: str,
     video_dir: str | Path | None,
-    background: str = "sky",
+    background: str = BACKGROUND,
     pixels: bool = True,
     distractor: bool = False,
 ) -> None:
@@ -187,6 +188,8 @@ def check(
         raise ValueError(f"distraction_window must be one of {', '.join(map(str, WINDOWS))}, got {window}")
     if window != max(WINDOWS) and not has_window(name):
         raise ValueError(f"distraction_window {window} is for what moves in a window, not for {name!r}")
+    if background != BACKGROUND and not has_window(name):
+        raise ValueError(f"background {background!r} is for what moves in a window, not for {name!r}")
     check_whole(0, video_change=change)
     if video_dir is not None and not shows_videos(name):
         raise ValueError(f"video_dir is for 'video' and for backgrounds of 'dcs-...', not for {name!r}")

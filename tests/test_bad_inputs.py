@@ -18,7 +18,7 @@ NAMES: list[tuple[dict[str, Any], str]] = [
     ({"task": "walker_wlak"}, "unknown task 'walker_wlak': did you mean 'walker_walk'?"),
     ({"task": "walker-walk"}, "unknown task 'walker-walk': did you mean 'walker_walk'?"),
     ({"task": "humanoid_cmu_run"}, "did you mean 'humanoid_CMU_run'?"),
-    ({"task": "quadruped"}, "did you mean 'quadruped_run'?"),
+    ({"task": "quadruped"}, "did you mean 'quadruped_walk', 'quadruped_run', 'quadruped_escape' or 'quadruped_fetch'?"),
     ({"task": ""}, "unknown task '': choose one of acrobot_swingup, "),
     ({"engine": "wrap"}, "unknown engine 'wrap': did you mean 'warp'?"),
     ({"engine": "mjx"}, "unknown engine 'mjx': choose one of auto, c, warp"),
@@ -30,7 +30,10 @@ NAMES: list[tuple[dict[str, Any], str]] = [
     ({"background": "sky+flor"}, "unknown background 'sky+flor': did you mean 'sky+floor'?"),
     ({"distraction": "vidoe"}, "unknown distraction 'vidoe': did you mean 'video'?"),
     (PIXELS | {"distraction": "dcs-easy", "background": "sea"}, "unknown background 'sea'"),
-    ({"measures": "torso_heigth"}, "did you mean 'torso_height'?"),
+    (
+        {"measures": "torso_heigth"},
+        "walker_walk has no measure 'torso_heigth' (option measures): it has right_foot_contact, left_foot",
+    ),
 ]
 NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"num_envs": 0}, "num_envs must be at least 1, got 0"),
@@ -58,6 +61,7 @@ PLACES: list[tuple[dict[str, Any], str]] = [
     ({"video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of 'dcs-...', not for 'none'"),
     (PIXELS | {"distraction": "noise", "video_dir": "/tmp"}, "video_dir is for 'video' and for backgrounds of"),
     (PIXELS | {"distraction": "dcs-easy", "distraction_window": 32}, "distraction_window 32 is for what moves in"),
+    (PIXELS | {"distraction": "dcs-easy", "background": "sky"}, "background 'sky' is for what moves in a window, not"),
 ]
 
 

@@ -221,7 +221,7 @@ def test_no_import_of_ours_is_needed_in_any_folder(tmp_path: Path) -> None:
     [
         ({"pixel": True}, "unknown option 'pixel': did you mean 'pixels'?"),
         ({"autoreset_mode": "SamStep"}, "unknown autoreset_mode 'SamStep': did you mean 'SameStep'?"),
-        ({"render_mode": "rgb"}, "unknown render_mode 'rgb': choose one of rgb_array"),
+        ({"render_mode": "rgb"}, "unknown render_mode 'rgb': did you mean 'rgb_array'?"),
         ({"render_size": 0}, "render_size must be at least 1, got 0"),
         ({"arrays": "nunpy"}, "unknown arrays 'nunpy': did you mean 'numpy'?"),
         ({"num_envs": 0}, "num_envs must be at least 1, got 0"),

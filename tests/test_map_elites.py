@@ -186,7 +186,10 @@ def test_mistakes_in_learning_are_answered_in_one_line(
     ("more", "line"),
     [
         ("--measures", "an archive needs measures: name them with --measures"),
-        ("--measures back_foot_contcat", "'back_foot_contcat': did you mean 'back_foot_contact'?"),
+        (
+            "--measures back_foot_contcat",
+            "no measure 'back_foot_contcat' (option measures): it has back_foot_contact, front_foot_contact",
+        ),
         (
             "--measures displacement_x",
             "nothing bounds displacement_x: give --agent.archive.ranges LOW HIGH for each of",

@@ -141,7 +141,7 @@ def test_a_run_without_its_library_says_so(
             "these skills were learned of the task point_mass_easy, and the environments have reach",
         ),
         ("--action-repeat 1", "these skills were learned with an action repeat of 2, and the environments have 1"),
-        ("--measures displacement_z", "unknown measure of point_mass_easy (option measures)"),
+        ("--measures displacement_z", "point_mass_easy has no measure 'displacement_z' (option measures): it has "),
         ("--measures", "an archive needs measures"),
     ],
 )

@@ -109,7 +109,7 @@ def test_all_of_it_is_summed_up(folder: Path, output: str) -> None:
     row = found["summaries"][1]
     assert row["mean"] == pytest.approx(sum(returns) / 2) and row["runs"] == 2 and row["over"] == "seeds"
     page = (folder / "distracting.md").read_text()
-    assert f"| L1 | {row['iqm']:.0f} ({row['iqm_ci95'][0]:.0f} to {row['iqm_ci95'][1]:.0f}) |" in page
+    assert f"| L1 | {row['iqm']:.1f} ({row['iqm_ci95'][0]:.1f} to {row['iqm_ci95'][1]:.1f}) |" in page
     assert "infopower-small: 2 runs, seeds 0, 1, 90 steps" in page and "return / 1000" in page
     with Image.open(folder / "distracting.png") as picture:
         assert picture.size == (1800, 1320) and len(picture.convert("RGB").getcolors(1 << 24)) > 50

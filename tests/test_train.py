@@ -131,8 +131,9 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
         (["--agent.length", 2], "--agent.length must be at least 3, for what is imagined to have a past, not 2"),
         (["--observation", "pixels", "--size", 84], "does not divide 21x21 pixels: take --size 64, or other --agent."),
         (["--observation", "pixels", "--size", 64, "--agent.shift", 64], "--agent.shift 64 must be smaller than the"),
+        (["--measures", "torso_height"], "--measures are the axes of an archive, and infopower-small fills none"),
         (["--replay-size", 10**14], "lower --replay-size"),
-        (["--replay-size", 2, "--prefill", 0], "replay capacity 2 must be at least the number of environments, 3"),
+        (["--replay-size", 2, "--prefill", 0], "--replay-size 2 has no row for each of --num-envs 3"),
         (["--prefill", 0, "--train-ratio", 1], "slices of 7 steps need as many in the replay, which holds 1"),
     ],
 )
@@ -264,4 +265,4 @@ def test_what_is_no_configuration_of_a_run_is_named(text: str, tmp_path: Path) -
 
 def test_a_run_that_ends_before_it_learns_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(arguments(tmp_path / "run", "--prefill", 12, "--eval-episodes", 1, steps=12))
-    assert "no update before step 12, when this run has ended" in capsys.readouterr().out
+    assert "no update before step 32, when this run has ended" in capsys.readouterr().out

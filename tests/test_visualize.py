@@ -91,9 +91,9 @@ def test_runs_that_filled_archives_are_compared_by_their_elites_played_again() -
     returns = [curves.Run(run.config, [{**row, "eval/return": 7.0, "speed/minutes": 1.0} for row in run.rows], None)
                for run in runs]  # fmt: skip
     other = curves.Run(config, [{"step": 5, "eval/return": 3, "speed/minutes": 1}], None)
-    assert curves.draw_runs([*returns, other]).axes[0].get_ylabel() == "return, held-out episodes"
+    assert curves.draw_runs([*returns, other]).axes[0].get_ylabel() == "return of held-out episodes"
     other.config = replace(config, observation="pixels", distraction="video")
-    assert curves.panels_of([*returns, other])[0].title == "return on held-out videos"
+    assert curves.panels_of([*returns, other])[0].title == "return of held-out episodes"
 
 
 @pytest.mark.parametrize(("returns", "bottom"), [((-900.0, -100.0), -940), ((-1.0, 20.0), -2.05), ((10.0, 20.0), 0)])
@@ -120,7 +120,7 @@ def test_of_runs_of_several_agents_each_has_a_panel_of_what_it_is_there_for() ->
     figure = curves.draw_runs(runs)
     titles = [axis.get_ylabel() for axis in figure.axes]
     assert titles == [
-        "infopower\nreturn, held-out episodes",
+        "infopower\nreturn of held-out episodes",
         "map-elites\nQD score, elites played again",
         "slim\nbins that skills enter",
     ]

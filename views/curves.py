@@ -25,7 +25,7 @@ from agents.runs import results, tensor_folder
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
 NOT_A_VARIANT = {"task", "seed", "device", "threads", "replay-dir", "log-every", "eval-every", "checkpoint-every"}
-NOT_A_VARIANT |= {"diagnostics"}
+NOT_A_VARIANT |= {"diagnostics", "keep-agents"}
 EVALUATED = "eval/return"
 SHOWN_FIRST = ("episode/return", EVALUATED, "eval/std")
 AXES = {"step": "environment steps", "speed/minutes": "minutes"}
@@ -164,8 +164,7 @@ def panels_of(runs: Sequence[Run]) -> tuple[Panel, ...]:
     """Return archives if all runs filled one, a panel for each agent of which some are made, or else returns."""
     if all(len(run.curve(ARCHIVES[0].metric)[0]) for run in runs):
         return ARCHIVES
-    distracted = any(run.config.distraction != "none" for run in runs)
-    returns = "return on held-out videos" if distracted else "return, held-out episodes"
+    returns = "return of held-out episodes"
     agents = sorted({agent for run in runs for agent in run.evaluated()})
     if not any(agents):
         return Panel(EVALUATED, returns), Panel(EVALUATED, returns, "speed/minutes")
@@ -223,7 +222,9 @@ def draw_metrics(run: Run) -> Figure:
 
 def draw_return(axis: Axes, run: Run) -> None:
     """Draw returns while exploring, and of greedy episodes on held-out videos with their spread."""
-    axis.plot(*run.curve("episode/return"), linewidth=1, alpha=0.6, label="exploring")
+    explored = run.curve("episode/return")
+    if len(explored[0]):
+        axis.plot(*explored, linewidth=1, alpha=0.6, label="exploring")
     for number, agent in enumerate(run.evaluated(), 1):
         (x, y), (at, std) = run.curve(f"{agent}eval/return"), run.curve(f"{agent}eval/std")
         label = f"{agent.removesuffix('/')}, held-out".removeprefix(", ")

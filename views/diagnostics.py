@@ -47,7 +47,7 @@ def draw_probes(axis: Axes, numbers: Mapping[str, float]) -> None:
         value, untrained = numbers[f"probe/{target}/{code}"], numbers.get(f"untrained/probe/{target}/{code}", math.nan)
         axis.bar(place, max(value, LEAST), color=COLOURS[target], width=0.7)
         axis.bar(place, max(untrained, LEAST), fill=False, edgecolor="black", linestyle="--", width=0.7)
-        axis.text(place, max(value, 0) + 0.02, f"{value:.2f}", ha="center")
+        axis.text(place, max(value, 0) + 0.02, f"{value:.2f}" + " ↓" * (value < LEAST), ha="center")
     axis.bar(0, 0, fill=False, edgecolor="black", linestyle="--", label="untrained")
     axis.set_xticks(range(len(places)), [f"{TARGETS[target]}\nfrom {CODES[code]}" for code, target in places])
     axis.set(title="linear probes, other episodes", ylabel="R²", ylim=(LEAST, 1.1))
@@ -84,9 +84,9 @@ def draw_leak(axis: Axes, conditions: Sequence[Mapping[str, float]], labels: Seq
     axis.set_xticks(range(len(labels)), list(labels))
     axis.set_xlim(-0.6, len(labels) - 0.4)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(title="what the inverse model knows of the action", ylabel="nats over uniform, an action dimension")
+    axis.set(title="what the inverse model knows", ylabel="nats over uniform, an action dimension")
     axis.margins(y=0.3)
-    axis.legend(fontsize="small", loc="upper right")
+    axis.legend(fontsize="small", loc="best")
 
 
 def draw_training(axis: Axes, run: Run | None) -> None:

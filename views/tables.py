@@ -19,15 +19,33 @@ def condition_row(condition: Row) -> str:
     )
 
 
+def metrics_table(conditions: Sequence[Row]) -> str:
+    """Lay out what else was measured, a line for each name, a column for each condition of which there is any."""
+    told = {f"{each['distraction']}, {each['policy']}": each["metrics"] for each in conditions if each["metrics"]}
+    names = list(dict.fromkeys(name for metrics in told.values() for name in metrics))
+    first, widths = max(map(len, names)) + 2, {title: max(len(title), 8) + 2 for title in told}
+    lines = [" " * first + "".join(f"{title:>{width}}" for title, width in widths.items())]
+    lines.append("-" * len(lines[0]))
+    for name in names:
+        cells = (f"{told[title][name]:.3f}" if name in told[title] else "" for title in told)
+        lines.append(f"{name:<{first}}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths.values(), strict=True)))
+    return "\n".join(lines)
+
+
+def number_of(count: int, thing: str) -> str:
+    """Count things in words: "1 episode", "20 episodes"."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def suite_table(found: Row) -> str:
     """Lay out summaries of a suite, all tasks together, for a terminal, an agent below the other."""
     rows = together(found)
     width = max(len(row["agent"]) for row in rows) + 2
-    titles = f"{'condition':<17}{'mean':>7}  {'95 % interval':<14}{'IQM':>7}  {'95 % interval':<14}{'gap':>7}"
-    lines = [f"{'agent':<{width}}{titles}  95 % interval", "-" * (width + 17 + 3 * 7 + 3 * 16)]
+    titles = f"{'condition':<17}{'mean':>7}  {'95 % interval':<18}{'IQM':>7}  {'95 % interval':<18}{'gap':>7}"
+    lines = [f"{'agent':<{width}}{titles}  95 % interval", "-" * (width + 17 + 3 * 7 + 3 * 20)]
     for row in rows:
         numbers = "".join(
-            f"{row[name]:>z7.1f}  {span(row[f'{name}_ci95']):<14}" for name in ("mean", "iqm", "gap") if name in row
+            f"{row[name]:>z7.1f}  {span(row[f'{name}_ci95']):<18}" for name in ("mean", "iqm", "gap") if name in row
         )
         lines.append(f"{row['agent']:<{width}}{row['condition']:<17}{numbers}".rstrip())
     return "\n".join(lines)
@@ -39,14 +57,14 @@ def together(found: Row) -> list[Row]:
 
 
 def span(interval: Sequence[float]) -> str:
-    return f"{interval[0]:z.0f} to {interval[1]:z.0f}"
+    return f"{interval[0]:z.1f} to {interval[1]:z.1f}"
 
 
 def markdown_table(rows: Sequence[Row], name: str) -> str:
     """Lay out one number of summaries and its interval as Markdown: a line for each condition, a column an agent."""
     held = [row for row in rows if name in row]
     agents = list(dict.fromkeys(row["agent"] for row in held))
-    cells = {(row["condition"], row["agent"]): f"{row[name]:z.0f} ({span(row[f'{name}_ci95'])})" for row in held}
+    cells = {(row["condition"], row["agent"]): f"{row[name]:z.1f} ({span(row[f'{name}_ci95'])})" for row in held}
     lines = ["| condition | " + " | ".join(agents) + " |", "|---" * (1 + len(agents)) + "|"]
     for condition in dict.fromkeys(row["condition"] for row in held):
         lines.append("| " + " | ".join([condition, *(cells.get((condition, agent), "") for agent in agents)]) + " |")

@@ -1,5 +1,6 @@
 """The terminal, or whatever stands in its place: it may be gone before a run is."""
 
+import logging
 import os
 import sys
 
@@ -9,4 +10,16 @@ def say(text: str, end: str = "\n") -> None:
     try:
         print(text, end=end, flush=True)
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fall_silent()
+
+
+def fall_silent() -> None:
+    """Print nothing from now on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Handler(logging.Handler):
+    """Say what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))

@@ -140,7 +140,10 @@ class Logger:
     def paint(self, step: int) -> None:
         self.painted = time.monotonic()
         parts = [f"{step:,}/{self.steps:,} env steps"]  # first what a narrow terminal shall show
-        parts += [f"{name} {value:.4g}" for name, value in self.latest.items()]
+        parts += [
+            f"{name} {value:.4g}" if abs(value) >= 0.01 else f"{name} {value:z.2f}"
+            for name, value in self.latest.items()
+        ]
         if self.env_rate > 0:
             parts.append(f"{timedelta(seconds=round(max(self.steps - step, 0) / self.env_rate))} left")
         parts += [f"{self.env_rate:,.0f}/s", f"{self.update_rate:,.3g} updates/s"]
