@@ -153,7 +153,7 @@ def draw_runs(runs: Sequence[Run]) -> Figure:
                 axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
             if panel.against == "step":
-                axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+                step_axis(axis)
     entries = [entry for axis in axes.flat for entry in zip(*axis.get_legend_handles_labels(), strict=True)]
     handles = {name: handle for handle, name in entries}
     figure.legend(handles.values(), handles.keys(), fontsize="small", loc="outside lower center")
@@ -212,7 +212,7 @@ def draw_metrics(run: Run) -> Figure:
     for axis in flat[:panels]:
         axis.tick_params(labelsize="x-small")
         axis.xaxis.set_major_locator(MaxNLocator(4))
-        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        step_axis(axis)
         axis.grid(alpha=0.3)
     for axis in flat[panels:]:
         axis.set_visible(False)
@@ -235,6 +235,15 @@ def draw_return(axis: Axes, run: Run) -> None:
         axis.axhline(run.random, color="grey", linestyle=":", label="random policy")
     axis.set_title("return", fontsize="small")
     axis.legend(fontsize="x-small")
+
+
+def step_axis(axis: Axes, nothing: str = "nothing was logged") -> None:
+    """Write environment steps below an axis, as 50k or 1M; where it shows no curve, say so in their place."""
+    if any(len(line.get_xdata()) for line in axis.lines):  # type: ignore[arg-type]
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    else:
+        axis.text(0.5, 0.7, nothing, ha="center", transform=axis.transAxes, color="grey")
+        axis.set_xticks([])
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -7,12 +7,11 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 from tensordict import TensorDict
 
 from agents.agent import Examinable
 from agents.examination import neighbours
-from views.curves import Run
+from views.curves import Run, step_axis
 
 COLOURS = {"state": "C0", "distractor": "C3"}
 CODES = {"stoch": "z", "feat": "[h, z]"}
@@ -84,7 +83,8 @@ def draw_leak(axis: Axes, conditions: Sequence[Mapping[str, float]], labels: Seq
     axis.set_xticks(range(len(labels)), list(labels))
     axis.set_xlim(-0.6, len(labels) - 0.4)
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set(title="what the inverse model knows", ylabel="nats over uniform, an action dimension")
+    axis.set_title("what the inverse model knows of the action", fontsize="medium")
+    axis.set_ylabel("nats over uniform, an action dimension", fontsize="small")
     axis.margins(y=0.3)
     axis.legend(fontsize="small", loc="best")
 
@@ -99,14 +99,11 @@ def draw_training(axis: Axes, run: Run | None) -> None:
             style, label = "-" if code == "stoch" else "--", f"{TARGETS[target]} from {CODES[code]}"
             axis.plot(steps, values.clip(LEAST), style, color=COLOURS[target], label=label)
     axis.set(title="probes while training", xlabel="environment steps", ylabel="R²", ylim=(LEAST, 1.1))
+    step_axis(axis, "trained without --diagnostics")
+    if axis.lines:
+        axis.legend(fontsize="x-small", ncol=2)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.grid(alpha=0.3)
-    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize="x-small", ncol=2)
-    else:
-        axis.text(0.5, 0.7, "trained without --diagnostics", ha="center", transform=axis.transAxes, color="grey")
-        axis.set_xticks([])
 
 
 def draw_geometry(axis: Axes, numbers: Mapping[str, float]) -> None:

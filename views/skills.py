@@ -14,7 +14,6 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor
@@ -26,7 +25,7 @@ from agents.slim.metrics import BIN, Held, displacement, measured, missed, play
 from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views.animation import save_gif
-from views.curves import Run
+from views.curves import Run, step_axis
 
 SKILLS, EPISODES = 48, 3  # as in CSD's coverage (arXiv 2302.05103): a trajectory of each skill
 FILMED, FRAMES, BORDER, SCALE = 16, 60, 3, 2  # of the animated grid: skills, pictures at most, pixels
@@ -72,7 +71,7 @@ def draw(run: Run, agent: Slim, skills: Tensor, rows: TensorDict, numbers: Mappi
                 x, y / max(np.abs(y).max(), 1e-12), label=f"{name.removeprefix(prefix)}, largest {np.abs(y).max():.3g}"
             )
         axis.set(title=f"{title}, each by its largest", xlabel="environment steps")
-        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        step_axis(axis)
         if axis.lines:
             axis.legend(fontsize="small")
         axis.grid(alpha=0.3)
