@@ -53,13 +53,17 @@ class Config(Generic[A]):
     size: int = 64
     """Side of the frames in pixels."""
     action_repeat: int = 2
+    """Control steps that an action is held."""
     num_envs: int = 8
+    """Environments that step together."""
     time_limit: int = 0
     """Control steps of an episode; 0 takes dm_control's."""
     steps: int = 1_000_000
     """When to stop; --resume may change it."""
     seed: int = 0
+    """Of networks, noise, starts and videos."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks, replay and pixels are; auto takes CUDA where there is one."""
     engine: Literal["auto", "c", "warp"] = "auto"
     """What simulates: C MuJoCo on processor threads, or MuJoCo Warp on the device; auto takes Warp on CUDA."""
     contacts: int = 0
@@ -81,6 +85,7 @@ class Config(Generic[A]):
     eval_every: int = 20_000
     """Steps between evaluations on videos that training never shows; 0 evaluates at the end only."""
     eval_episodes: int = 10
+    """Greedy episodes of an evaluation, played side by side."""
     diagnostics: bool = False
     """Whether evaluations also say what the latent states hold of the simulator's state and of the background."""
     log_every: int = 1000

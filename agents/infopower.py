@@ -38,18 +38,18 @@ REPRESENTED = 4  # episodes at a time
 
 @dataclass(frozen=True)
 class InfoPowerConfig:
-    """Defaults are C-Dreamer's (CVRL), which the paper follows; where it is silent, our choice."""
+    """Without -small, sizes and rates are C-Dreamer's (CVRL), which the paper follows; the rest is our choice."""
 
     model: tyro.conf.AvoidSubcommands[ModelConfig] = field(default_factory=InfoPowerModelConfig)
     """The world model and its objective."""
-    batch: int = 50
-    length: int = 50
-    horizon: int = 15
+    batch: int = 50  # Slices of an update.
+    length: int = 50  # Rows of a slice.
+    horizon: int = 15  # Steps that are imagined.
     starts: int = 2500
     """Imagined trajectories an update, drawn from the batch's rows."""
-    hidden: int = 400
-    discount: float = 0.99
-    lambda_: float = 0.95
+    hidden: int = 400  # Units in each layer of actor and critic.
+    discount: float = 0.99  # Of an action, whatever its repeat.
+    lambda_: float = 0.95  # Of the lambda-returns.
     empowerment: float = 0.01
     """Weight of the bound on I(A; Z | Z-) in the imagined reward, in nats beside a standardised reward; 0 for models
     without one. The paper prints 1, of a reward in units that it does not say."""
@@ -60,11 +60,11 @@ class InfoPowerConfig:
     """Weight of the policy's entropy."""
     exploration: float = 0.3
     """Standard deviation of the noise added to actions while collecting."""
-    model_lr: float = 6e-4
+    model_lr: float = 6e-4  # Learning rate, as the next two.
     actor_lr: float = 8e-5
     critic_lr: float = 8e-5
-    model_clip: float = 100.0
-    behaviour_clip: float = 100.0
+    model_clip: float = 100.0  # Norm at which the world model's gradient is clipped.
+    behaviour_clip: float = 100.0  # And those of actor and critic.
     target_rate: float = 0.02
     """Step of the target critic towards the critic."""
     shift: int = 0

@@ -23,13 +23,13 @@ class BodyConfig:
     """The encoder's (channels, kernel, stride)."""
     embed: int = 1024
     """Size of the encoder's output."""
-    deter: int = 200
+    deter: int = 200  # Size of the recurrent state h.
     stoch: int = 30
     """Gaussian variables, or categorical ones of `classes` each."""
-    classes: int = 32
+    classes: int = 32  # Of each categorical variable.
     latent: Literal["gaussian", "categorical"] = "gaussian"
     """What z is: Dreamer's normal variables, or DreamerV2's one-hot ones."""
-    hidden: int = 400
+    hidden: int = 400  # Units of layers between.
     posterior: Literal["observation", "recurrent"] = "recurrent"
     """Whether the posterior reads the two latest observations, or the latest and the recurrent state."""
     reward_std: float = 1.0

@@ -15,10 +15,10 @@ from agents.optimization import descend
 class TD3Config:
     hidden: tuple[int, ...] = (256, 256)
     """Hidden units of each layer of a critic."""
-    batch: int = 256
-    critic_lr: float = 3e-4
+    batch: int = 256  # Transitions of an update.
+    critic_lr: float = 3e-4  # Learning rate, as the next.
     actor_lr: float = 3e-4
-    discount: float = 0.99
+    discount: float = 0.99  # Of an action, whatever its repeat.
     tau: float = 0.005
     """How far the targets move in a step."""
     noise: float = 0.2

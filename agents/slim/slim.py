@@ -29,17 +29,17 @@ RETURNS = 200_000.0  # rows over which the returns' scale is averaged: they chan
 
 @dataclass(frozen=True)
 class SlimConfig:
-    """Defaults are for one GPU. Environment steps between updates are the run's: 1 / --train-ratio."""
+    """Environment steps between updates are the run's: 1 / --train-ratio."""
 
     rewards: tuple[str, ...] = ("reach", "discovery", "safety")
     """What skills are for, as NAME or NAME:WEIGHT; one of discovery, metra, lsd, diayn makes them differ."""
     critics: Literal["separate", "sum"] = "separate"
     """A critic for each reward, or one for their weighted sum."""
-    skill_dim: int = 2
+    skill_dim: int = 2  # Numbers of a skill z.
     skill_steps: int = 0
     """Actions until another skill is drawn; 0 holds one for an episode."""
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
-    hidden: tuple[int, ...] = (512, 256, 256)
+    hidden: tuple[int, ...] = (512, 256, 256)  # Units of each layer of policy and critics.
     shared: int = 2
     """Hidden layers that policy and critics have in common, the first ones."""
     std: float = 1.0
@@ -48,14 +48,14 @@ class SlimConfig:
     """At first; it follows the policy's KL."""
     kl: float = 0.01
     """Of the policies before and after an update, wanted."""
-    epochs: int = 5
-    minibatches: int = 4
-    clip: float = 0.2
-    entropy: float = 0.005
-    value_scale: float = 1.0
-    discount: float = 0.99
-    lambda_: float = 0.95
-    max_grad_norm: float = 1.0
+    epochs: int = 5  # Passes over the steps of an update.
+    minibatches: int = 4  # Of a pass.
+    clip: float = 0.2  # Of the ratio of the policies' densities (PPO).
+    entropy: float = 0.005  # Weight of the policy's entropy.
+    value_scale: float = 1.0  # Weight of the critics' errors.
+    discount: float = 0.99  # Of an action, whatever its repeat.
+    lambda_: float = 0.95  # Of the advantages (GAE).
+    max_grad_norm: float = 1.0  # At which a gradient is clipped.
 
 
 class Slim:
