@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from agents.slim.discovery import Constrained, Discovery, DiscoveryConfig
+from agents.slim.discovery import Constrained, Discovery, DiscoveryConfig, Phi
 from agents.slim.priors import drawn_skills, even_skills
 
 CONFIG = DiscoveryConfig(hidden=19, steps=60, batch=67, lr=5e-3)
@@ -83,6 +83,13 @@ def test_a_step_of_time_is_as_long_as_the_mean_step() -> None:
         assert metrics["discovery/slack"].item() == pytest.approx(sum(held) / 2, abs=1e-5)
         gain = torch.tensor([1.0, -3]) / math.sqrt(5)
         torch.testing.assert_close(loss.detach(), -gain - 30 * torch.tensor(held), atol=1e-4, rtol=0)
+
+
+def test_all_axes_of_a_place_have_one_unit() -> None:
+    """Deviations of 1 and 7: mean square 25."""
+    phi = Phi(2, 3, 5)
+    phi.normalizer.update(torch.tensor([[-1.0, -7.0], [1.0, 7.0]]))
+    assert phi.unit.item() == pytest.approx(5)
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

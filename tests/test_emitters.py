@@ -139,3 +139,15 @@ def test_solutions_are_played_in_turns_for_one_episode_each() -> None:
     steps = torch.tensor([2, 3, 5, 2, 3, 5, 2])
     torch.testing.assert_close(objective, steps * torch.tanh(torch.arange(7) / 10))
     assert measures[:, 0].tolist() == steps.tolist()
+
+
+def test_measures_are_of_the_episode_whose_return_counts() -> None:
+    """Episodes of 2, 3 and 5 steps: the first environment plays a second one while the last plays its first."""
+
+    class Numbered(Scripted):
+        def timestep(self, reward: list[float], first: list[bool]) -> TensorDict:
+            return super().timestep(reward, first).set("measures", torch.tensor(self.episode).unsqueeze(1))
+
+    policies = Perceptrons(2, 1, ())
+    objective, measures = outcomes.play(policies, policies.draw(3, generator()), Numbered())
+    assert objective.tolist() == [3, 36, 115] and measures.tolist() == [[1]] * 3

@@ -134,12 +134,15 @@ def test_an_agent_says_what_its_latents_tell() -> None:
 
 
 class Answering:
-    """An inverse model whose evidence is of a normal density about the last code; h is the number of the row."""
+    """An inverse model whose evidence is of a normal density about the last code; h, and z of those that act, is the
+    number of the row.
+    """
 
     window = 3
 
     def explore(self, feat: Tensor) -> Tensor:
-        self.before = feat[:, :1]
+        self.before, drawn = feat.split(1, 1)
+        assert torch.equal(drawn, self.before)
         return torch.rand(len(feat), 5) * 2 - 1
 
     def action_evidence(self, deter: Tensor, stoch: Tensor, action: Tensor) -> Tensor:
@@ -158,7 +161,7 @@ def test_a_code_that_is_the_action_before_tells_all_of_it() -> None:
     number, model = torch.arange(3.0 * 211).view(3, 211, 1), Answering()
     code = shift(action) * ~is_first.unsqueeze(-1)
     for stoch, told in ((code, math.log(256)), (code.roll(1, 1), 0), (code.roll(1, 0), 0)):
-        post = Gaussian(stoch, torch.ones_like(stoch))
+        post = Gaussian(number, torch.zeros_like(number))
         found = told_of_action(model, model.explore, Trace(stoch, number, stoch, post, post), rows)
         assert found.item() == pytest.approx(told, abs=0.1)
 

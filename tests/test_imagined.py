@@ -1,8 +1,11 @@
 """Episodes in imagination: worked by hand in models that are known; who is elected; what models learn from a replay."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tensordict import TensorDict
+from test_map_elites import ARCHIVED, CONFIG, SPACES
 from torch import Tensor
 
 from agents.archive import Archive
@@ -10,6 +13,7 @@ from agents.archive.tessellations import Grid
 from agents.map_elites.emitters import Emitted, Emitter, Emitters
 from agents.map_elites.foresight import EnsembleForesight
 from agents.map_elites.imagined import Screening, elected, imagine, votes
+from agents.map_elites.imagined_map_elites import ImaginedMapElitesConfig, imagined_map_elites
 from agents.map_elites.solutions import Perceptrons
 from agents.map_elites.starts import STARTS, Starts
 from agents.replay import ReplayBuffer
@@ -115,6 +119,53 @@ def test_more_is_made_than_is_played_once_the_models_are_ready() -> None:
     assert metrics["imagined/votes"] == 0.5 and metrics["imagined/votes_elected"] == 0.75
     screening.evaluated(emitter, torch.ones(6, dtype=torch.bool))
     assert screening.metrics()["emitter/good/insertions"] == 6
+
+
+def test_models_are_asked_once_they_have_learned() -> None:
+    agent = imagined_map_elites(
+        replace(SPACES, kinds=("mean",)), ImaginedMapElitesConfig(ARCHIVED, CONFIG.variation, learned=3, hidden=(5,))
+    )
+    solutions = agent.kind.draw(4, agent.genetic.generator)
+    agent.archive.add(solutions, torch.arange(4.0), torch.arange(4.0).unsqueeze(1), emitter=torch.zeros(4).long())
+    (foresight,) = agent.learners
+    for updates in (2, 3):
+        foresight.updates = updates
+        assert agent.emitters.ready() == (updates == 3)
+
+
+def test_who_is_elected_keeps_emitter_and_target() -> None:
+    """Solutions are numbers, of emitters of these numbers, meant for ten times that; the larger have more votes."""
+
+    class Numbers:
+        def emit(self, count: int) -> tuple[Emitted, Tensor]:
+            number = torch.arange(count)
+            return Emitted(number.float().unsqueeze(1), 10.0 * number.unsqueeze(1)), number
+
+    screening = Screening(Numbers(), 4, lambda: True, lambda solutions: solutions[:, 0], torch.Generator())
+    (solution, target), emitter = screening.emit(2)
+    assert sorted(emitter.tolist()) == [6, 7]
+    assert torch.equal(solution.squeeze(1), emitter.float()) and torch.equal(target, 10 * solution)
+
+
+def test_data_is_standardised_anew_as_updates_double(monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces = Spaces({"state": (1,)}, 1, 2, 3, ("x",), (None,), ("mean",))
+    foresight, done = EnsembleForesight(spaces, EnsembleConfig(members=2, hidden=5, batch=3), CPU), []
+    replay = ReplayBuffer(20, 2)
+    for t in range(10):
+        values = {name: torch.randn(2, 1) for name in ("state", "action", "readings")} | {"reward": torch.randn(2)}
+        values |= {"is_first": torch.full((2,), t == 0)}
+        values |= {name: torch.zeros(2, dtype=torch.bool) for name in ("is_last", "is_terminal")}
+        replay.add(TensorDict(values, batch_size=[2]))
+    standardize = foresight.model.standardize
+
+    def watched(*values: Tensor) -> None:
+        done.append(foresight.updates + 1)
+        standardize(*values)
+
+    monkeypatch.setattr(foresight.model, "standardize", watched)
+    for _ in range(9):
+        foresight.learn(replay)
+    assert done == [1, 2, 4, 8]
 
 
 def test_models_learn_steps_not_resets_and_begin_where_episodes_did() -> None:

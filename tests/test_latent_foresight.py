@@ -1,10 +1,12 @@
 """What a world model foresees of policies: by hand one draw at a time, a read-out that leaves the model alone."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from tensordict import TensorDict
+from tiny import leaves, unequal
 
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.map_elites.latent_foresight import LatentForesight, LatentForesightConfig
@@ -129,3 +131,29 @@ def test_a_read_out_learns_what_features_hold_and_the_model_nothing() -> None:
     after = foresight.infopower.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert all(parameter.grad is None for parameter in foresight.infopower.model.parameters())
+
+
+def drawn() -> ReplayBuffer:
+    replay = ReplayBuffer(40, 2)
+    for _ in range(20):
+        replay.add(rows(2).set("action", torch.rand(2, 2)))
+    return replay
+
+
+def test_a_read_out_goes_on_where_it_was_saved() -> None:
+    one, two = make(), make()
+    one.learn(drawn())
+    two.load_state_dict(copy.deepcopy(one.state_dict()))
+    assert unequal(leaves(one.state_dict()), leaves(two.state_dict())) == [] and two.updates == 1
+
+
+def test_targets_far_away_are_alike() -> None:
+    """Of 8 numbers 3 are ten thousand deviations away, and count as ten; the others are 0, as the read-out says."""
+    foresight, replay = make(), drawn()
+    for parameter in foresight.readout[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    scale = foresight.scale
+    scale.count.fill_(1e9)  # what comes moves it no more
+    scale.mean.zero_(), scale.variance.fill_(1.0)
+    replay.rows["readings"].fill_(1e4), replay.rows["state"].zero_()
+    assert foresight.learn(replay)["loss/readout"].item() == pytest.approx(10**2 * 3 / 8, rel=1e-2)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from scripted import LENGTHS, Scripted
+from tensordict import TensorDict
 from tiny import differing, metrics, refused
 
 import evaluate
@@ -75,6 +76,33 @@ def test_each_environment_plays_one_solution_an_episode() -> None:
     assert found["archive/max"] == 115 and found["archive/mean"] == pytest.approx(154 / 3)
     assert found["emitter/random/evaluations"] + found["emitter/iso_line/evaluations"] == agent.archive.offered
     assert found["emitter/iso_line/evaluations"] > 0
+
+
+def test_an_emitter_is_told_what_the_archive_holds_after_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three solutions end in one cell: of 3 and of 36 the second is there, and the third elsewhere."""
+    agent, told = map_elites(SPACES, CONFIG), []
+    monkeypatch.setattr(agent.emitters, "evaluated", lambda emitter, kept: told.append(kept.tolist()))
+    timestep = Scripted(measures=True).reset()
+    _, carry = agent.act(timestep, agent.initial_carry(3))
+    ended = {"reward": torch.tensor([3.0, 36, 5]), "measures": torch.tensor([[2.0], [2], [4]])}
+    ended |= {"is_first": torch.zeros(3, dtype=torch.bool), "is_last": torch.ones(3, dtype=torch.bool)}
+    agent.act(timestep.clone().update(ended), carry)
+    assert told == [[False, True, True]]
+
+
+def test_an_elite_whose_episode_is_over_may_play_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those of the cells 2 and 3 that played, one still does; the third environment plays something new."""
+    agent, asked = map_elites(SPACES, CONFIG), []
+    draw = agent.reevaluation.draw
+
+    def watched(count: int, playing: torch.Tensor) -> TensorDict:
+        asked.append((count, playing.tolist()))
+        return draw(count, playing)
+
+    monkeypatch.setattr(agent.reevaluation, "draw", watched)
+    timestep = Scripted(measures=True).reset().set("is_first", torch.tensor([True, False, False]))
+    agent.act(timestep, agent.initial_carry(3).set("cell", torch.tensor([2, 3, 7])))
+    assert asked == [(1, [7, 3, 7])]
 
 
 def test_the_best_elite_acts_for_evaluations_and_all_are_assessed() -> None:

@@ -100,6 +100,30 @@ def test_it_goes_on_exactly_where_its_state_was_taken() -> None:
     env.close()
 
 
+def test_skills_go_on_where_others_were() -> None:
+    """Episodes of 7, 5 and 3 steps, held for 2: after two skills the last one's has ended, and runs on beneath."""
+    shown: list[Tensor] = []
+
+    def watched(state: Tensor, skill: Tensor) -> Tensor:
+        shown.append(state)
+        return skill - state[:, :2]
+
+    env = SkillEnv(points(3, stagger=True), lambda state, skill: skill - state[:, :2], 2, 2)
+    other, source = SkillEnv(points(3, seed=9), watched, 2, 2), torch.tensor([1, 0, 2])
+    env.reset(), other.reset()
+    for _ in range(2):
+        ended = env.step(torch.ones(3, 2))["is_last"]
+        other.step(-torch.ones(3, 2))
+    placed = other.place(env.state_dict(), source)
+    assert placed["is_last"].tolist() == ended[source].tolist() == [False, False, True]
+    shown.clear()
+    here, there = env.step(-torch.ones(3, 2)), other.step(-torch.ones(3, 2))
+    assert torch.equal(shown[0], placed["state"])
+    assert there["is_first"].tolist() == [False, False, True]  # whose start is drawn anew
+    for name in ("state", "reward", "is_first", "is_last", "is_terminal"):
+        assert torch.equal(here[name][source[:2]], there[name][:2])
+
+
 def test_environments_go_on_where_others_were() -> None:
     env, copies = points(3), points(5, seed=9)
     env.reset()

@@ -58,6 +58,18 @@ def test_a_skill_is_played_until_its_episode_ends() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_what_draws_plays_the_same_again() -> None:
+    class Drawing(Straight):
+        def answer(self, timestep: TensorDict, skill: torch.Tensor) -> torch.Tensor:
+            return torch.rand_like(skill)
+
+    actions = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        actions.append(play(Held(Drawing(), DIRECTIONS), Plane())["action"])
+    assert torch.equal(*actions)
+
+
 def test_measures_by_hand() -> None:
     """Along x, 0 to 4 in bins of 2 lies in bins 0, 0, 1, 2, 2, and mirrored; along y, 0 to 2 lies in 0, 0, 1.
 

@@ -52,3 +52,14 @@ def test_it_learns_where_skills_lead() -> None:
     state, model = torch.randn(307, 5), SkillModel(5, 2, 2, 5)
     errors = model.fit(Held(state, skill, torch.cat([torch.zeros(307, 6), 3 * skill], 1)), 50)
     assert errors["motion"] == pytest.approx(3) and errors["error"] < 0.3
+
+
+def test_what_errors_are_told_of_was_not_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 transitions, whose states are their numbers, a tenth is held out."""
+    model, seen = SkillModel(1, 2, 2, 5), list[Tensor]()
+    loss, step = model.ensemble.loss, model.ensemble.step
+    monkeypatch.setattr(model.ensemble, "loss", lambda state, *rest: seen.append(state) or loss(state, *rest))
+    monkeypatch.setattr(model.ensemble, "step", lambda state, *rest: seen.append(state) or step(state, *rest))
+    model.fit(Held(torch.arange(40.0).unsqueeze(1), torch.randn(40, 2), torch.randn(40, 4)), 5)
+    *learned, asked = (set(state.flatten().tolist()) for state in seen)
+    assert len(learned) == 5 and len(asked) == 4 and not asked & set.union(*learned)

@@ -1,4 +1,4 @@
-"""The library of a run's skills: written and read in two processes, found, taken to goals, planned with, refused."""
+"""The library of a run's skills: written and read in two processes, found, taken to goals, refused."""
 
 import json
 import subprocess
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tensordict import TensorDict
+from test_slim import OBS, A, make_agent
 from tiny import refused
 from torch import Tensor
 
@@ -16,9 +17,9 @@ import envs
 import evaluate
 import train
 from agents.runs.folder import load_config
-from agents.skills import HOLD, SkillLibrary
+from agents.skills import HOLD, Origin, SkillLibrary, Skills
 from agents.skills.goals import ToGoal, Waypoints
-from agents.skills.planning import PlanConfig, Planner, weights
+from agents.skills.planning import PlanConfig
 from agents.skills.table import SkillTable, measure
 from agents.slim.priors import even_skills
 
@@ -74,6 +75,24 @@ def test_it_acts_as_the_agent_that_it_was_made_of(run: Path, library: SkillLibra
     torch.testing.assert_close(library.skills.phi.toward(place, goal), agent.discovery.objective.toward(place, goal))  # type: ignore[attr-defined]
 
 
+def test_states_and_actions_are_clipped_as_the_agents_are() -> None:
+    """An agent that has seen mean 5 and deviation 2 reads 1e6 as it reads 25."""
+    agent = make_agent()
+    agent.seen.update(torch.tensor([[3.0], [7.0]]).expand(2, OBS))
+    skills = Skills(agent.config, Origin("", 1, 0, OBS, A, 3, 3, 0, {})).eval()
+    state, skill = torch.tensor([[1e6] * OBS, [25.0] * OBS]), torch.tensor([[0.6, 0.8]] * 2)
+    with torch.no_grad():
+        agent.net.policy[-1].weight.mul_(30)
+    skills.take(agent)
+    answers = skills(state, skill)
+    torch.testing.assert_close(answers[0], answers[1])
+    torch.testing.assert_close(answers, agent.answer(TensorDict({"state": state}, batch_size=[2]), skill))
+    with torch.no_grad():
+        agent.net.policy[-1].bias.fill_(5.0)
+    skills.take(agent)
+    assert skills(state, skill).tolist() == [[1, 1], [1, 1]]
+
+
 def test_in_another_process_the_nearest_skill_is_the_one_whose_rerun_is_nearest(run: Path) -> None:
     """Of 31 displacements that are asked for, from the starts from which the table was measured."""
     command = [sys.executable, "-c", ELSEWHERE, str(run)]
@@ -81,41 +100,41 @@ def test_in_another_process_the_nearest_skill_is_the_one_whose_rerun_is_nearest(
     assert answer[0] == "True" and int(answer[1]) > 3
 
 
-def test_descriptors_by_hand() -> None:
-    """Skills move 1 and 2 along x for 2 steps, from places 0 and 10: displacements 2 and 4, and no spread."""
+class Line:
+    """Places on a line: two starts, then what is not looked at; environment n's episode ends after lengths[n] steps."""
 
-    class Line:
-        num_envs, measure_names = 4, ("half",)
+    num_envs, measure_names = 4, ("half",)
 
-        def timestep(self, age: int) -> TensorDict:
-            values = {
-                "state": self.x.clone(),
-                "position": self.x.clone(),
-                "measures": self.x / 2,
-                "reward": self.x[:, 0],
-            }
-            values |= {"is_last": torch.full((4,), age == 2)}
-            return TensorDict(values, batch_size=[4])
+    def __init__(self, lengths: tuple[int, int]) -> None:
+        self.lengths = torch.tensor(lengths * 2)
 
-        def reset(self) -> TensorDict:
-            self.age, self.x = 0, torch.tensor([[0.0], [10.0], [77.0], [78.0]])
-            return self.timestep(0)
+    def timestep(self) -> TensorDict:
+        values = {"state": self.x.clone(), "position": self.x.clone(), "measures": self.x / 2, "reward": self.x[:, 0]}
+        return TensorDict({**values, "is_last": self.lengths == self.age}, batch_size=[4])
 
-        def state_dict(self) -> dict[str, Tensor]:
-            return {"x": self.x}
+    def reset(self) -> TensorDict:
+        self.age, self.x = 0, torch.tensor([[0.0], [10.0], [77.0], [78.0]])
+        return self.timestep()
 
-        def place(self, state: dict[str, Tensor], source: Tensor) -> TensorDict:
-            self.x = state["x"][source]
-            return self.timestep(0)
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"x": self.x}
 
-        def step(self, action: Tensor) -> TensorDict:
-            self.x, self.age = self.x + action, self.age + 1
-            return self.timestep(self.age)
+    def place(self, state: dict[str, Tensor], source: Tensor) -> TensorDict:
+        self.x = state["x"][source]
+        return self.timestep()
 
-    table = measure(torch.tensor([[1.0], [-2.0]]), lambda state, skill: skill, Line(), 2)
+    def step(self, action: Tensor) -> TensorDict:
+        self.x, self.age = self.x + action, self.age + 1
+        return self.timestep()
+
+
+@pytest.mark.parametrize(("lengths", "apart"), [((2, 2), [[0.0, 0, 5], [0, 0, 5]]), ((1, 3), [[2.0, 2, 6], [4, 4, 3]])])
+def test_descriptors_by_hand(lengths: tuple[int, int], apart: list[list[float]]) -> None:
+    """Skills move 1 and -2 along x for 2 steps, or for 1 and 3, from places 0 and 10: a mean of 2 and -4."""
+    table = measure(torch.tensor([[1.0], [-2.0]]), lambda state, skill: skill, Line(lengths), 2)
     assert table.names == ("displacement_0", "path", "half")
     assert table.mean.tolist() == [[2, 2, (1 + 6) / 2], [-4, 4, (-2 + 3) / 2]]
-    torch.testing.assert_close(table.std, torch.tensor([[0.0, 0.0, 5 / 2**0.5]] * 2))
+    torch.testing.assert_close(table.std, torch.tensor(apart) / 2**0.5)
     assert "2 skills, 2 starts each" in str(table) and "   -4.000    2.000" in str(table)
 
 
@@ -131,6 +150,13 @@ def test_nearest_by_hand() -> None:
         table.nearest({"pth": 1})
     with pytest.raises(ValueError, match=r"a displacement has 2 numbers, not the shape \(3,\)"):
         table.nearest(torch.zeros(3))
+
+
+def test_axes_of_a_displacement_have_one_unit() -> None:
+    """Spreads of 1 and 7: 5 for both. In spreads of their own the first would be nearer, by 8/7 to 2.2."""
+    mean = torch.tensor([[-1.0, -7.0, 0.0], [1.0, 7.0, 0.0]])
+    table = SkillTable(("displacement_0", "displacement_1", "path"), torch.eye(2), mean, mean, 5)
+    assert table.nearest(torch.tensor([-1.0, 1.0])) == 1  # away by (0, 8) and (2, 6)
 
 
 def test_way_points_by_hand() -> None:
@@ -162,39 +188,6 @@ def test_to_goal_turns_to_the_next_way_point_when_it_is_at_one() -> None:
     torch.testing.assert_close(out["skill"], torch.tensor([[-1.95], [-1.5]]))
     out, _ = goal.act(row([[0.0], [0.0]], True), carry)  # another episode begins with the first
     assert out["skill"].tolist() == [[1], [1]]
-
-
-class Steps:
-    """Each skill moves a place by itself: what a plan imagines, in two equal models."""
-
-    hold = 3
-
-    def imagine(self, timestep: TensorDict, skills: Tensor) -> Tensor:
-        return (timestep["position"].view(-1, 1, 1, 2) + skills.cumsum(2)).expand(2, -1, -1, -1, -1)
-
-
-def test_what_a_plan_costs_by_hand() -> None:
-    """Way-points (1, 0) and (1, 2): after the first skill 2 are left, after the second 1."""
-    points = Waypoints(torch.tensor([[1.0, 0.0], [1.0, 2.0]]), 0.1, 2, "cpu")
-    planner = Planner(lambda state, skill: skill, Steps(), 2, points, PlanConfig(horizon=2))
-    skills = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]).unsqueeze(0)  # (1, 2, 2, 2)
-    cost = planner.cost(Steps().imagine(row([[0.0, 0.0]]), skills), torch.zeros(1, dtype=torch.int64))
-    torch.testing.assert_close(cost, torch.tensor([[2.0 + 1.0, (2**0.5 + 2) + (1.0 + 2)]]))
-    torch.testing.assert_close(weights(torch.tensor([[0.0, 2.0]]), 0.5), torch.softmax(torch.tensor([[0.0, -4.0]]), 1))
-
-
-def test_plans_go_along_way_points_and_are_held() -> None:
-    torch.manual_seed(0)
-    points = Waypoints(torch.tensor([[3.0, 0.0], [3.0, 3.0]]), 0.5, 2, "cpu")
-    planner = Planner(lambda state, skill: skill, Steps(), 2, points, PlanConfig(horizon=5))
-    carry, place, passed = planner.initial_carry(1), torch.zeros(1, 2), []
-    for step in range(27):
-        out, carry = planner.act(row(place.tolist(), step == 0), carry)
-        place = place + out["skill"] / 3
-        passed.append(out["skill"])
-    assert all(torch.equal(passed[3 * n], passed[3 * n + 2]) for n in range(9))
-    torch.testing.assert_close(passed[0], torch.tensor([[1.0, 0.0]]), atol=0.3, rtol=0)
-    assert (place - torch.tensor([3.0, 3.0])).norm() < 1
 
 
 def test_its_policies_and_environments_run(library: SkillLibrary) -> None:

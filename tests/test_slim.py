@@ -264,8 +264,10 @@ def test_an_ensemble_is_its_members_one_by_one() -> None:
 
 
 def test_every_step_is_learned_from_once() -> None:
-    agent = make_agent()
+    agent, restored = make_agent(), make_agent()
     replay = play(agent, 7)
+    restored.load_state_dict(agent.state_dict())
+    assert restored.unused == 7
     assert agent.update(replay) and agent.unused == 0
     assert agent.update(replay) == {}
     agent.unused = 101

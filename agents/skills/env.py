@@ -75,6 +75,13 @@ class SkillEnv:
         self._last = after["is_last"].clone()
         return after.set("reward", reward)
 
+    def place(self, state: dict[str, Any], source: Tensor) -> TensorDict:
+        """Put environment n where environment source[n] was, at its end if it was there; see `BatchedEnv.place`."""
+        timestep = self.env.place(state["env"], source)
+        self._last = state["last"].to(self.device)[source.to(self.device)]  # beneath, what had ended may have run on
+        self._state = timestep["state"]
+        return timestep.set("is_last", self._last.clone())
+
     def state_dict(self) -> dict[str, Any]:
         """Return what the environments' future depends on."""
         return {"env": self.env.state_dict(), "last": self._last.clone(), "state": self._state.clone()}
