@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from agents.slim.discovery import Constrained, Discovery, DiscoveryConfig, Phi
+from agents.slim.discovery import ConstrainedPhi, Discovery, DiscoveryConfig, Phi
 from agents.slim.priors import drawn_skills, even_skills
 
 CONFIG = DiscoveryConfig(hidden=19, steps=60, batch=67, lr=5e-3)
@@ -98,7 +98,7 @@ def test_the_multiplier_grows_where_the_bound_is_broken_and_else_falls(factor: f
     discovery, steps = Discovery("discovery", 3, 2, DiscoveryConfig(steps=1, lr=0.0), "cpu"), walks()
     discovery.see(steps[0])
     objective = discovery.objective
-    assert isinstance(objective, Constrained)
+    assert isinstance(objective, ConstrainedPhi)
     objective.phi.net = torch.nn.Linear(3, 2, bias=False)  # type: ignore[assignment]
     objective.phi.net.weight.data = factor * torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     duals = [objective.log_dual.exp().item()]

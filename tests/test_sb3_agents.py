@@ -134,9 +134,9 @@ def test_sac_draws_the_transitions_that_stable_baselines3_would_store() -> None:
         counts += ~timestep["is_last"].numpy()
         timestep = script.step(torch.zeros(3, 1))
     agent = SB3SAC(Spaces({"state": (2,)}, 1), SB3SACConfig())
-    agent.transitions.replay = ours
+    agent.batches.replay = ours
     torch.manual_seed(0)
-    drawn = agent.transitions.sample(20_000)
+    drawn = agent.batches.sample(20_000)
     rows, counted = torch.cat([x.float() for x in drawn[:5]], 1).unique(dim=0, return_counts=True)
     everything = theirs._get_samples(np.repeat(np.arange(10), 60))
     stored = torch.cat([x.float() for x in everything[:5]], 1).unique(dim=0)
@@ -157,7 +157,7 @@ def test_sac_takes_the_gradient_step_that_stable_baselines3_takes() -> None:
     theirs = SAC("MlpPolicy", scripted(), policy_kwargs={"net_arch": [11]}, batch_size=13, device="cpu")
     theirs._setup_learn(10)
     theirs.policy.load_state_dict(agent.algorithm.policy.state_dict())
-    theirs.replay_buffer = agent.transitions  # type: ignore[assignment]
+    theirs.replay_buffer = agent.batches  # type: ignore[assignment]
     state = torch.get_rng_state()
     for _ in range(2):
         found = agent.update(replay)

@@ -21,7 +21,7 @@ from agents.replay import ReplayBuffer
 from agents.skills import SkillLibrary
 from agents.slim import Slim
 from agents.slim.discovery import Places
-from agents.slim.metrics import Held
+from agents.slim.metrics import FixedSkills
 from agents.slim.metrics import play as episodes
 from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
@@ -111,7 +111,7 @@ def test_a_picture_shows_phi_and_a_library_does_without_it(
     envs = train.make_envs(config, num_envs=6)
     _, agent = pair(crew)
     spread = even_skills(torch.arange(6), 2)
-    rows = episodes(Held(agent, spread), envs)
+    rows = episodes(FixedSkills(agent, spread), envs)
     figure, axis = plt.subplots()
     draw_codes(axis, agent, spread, rows)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from tensordict import TensorDict
 import train
 import visualize
 from agents.slim import metrics
-from agents.slim.metrics import Aimed, Held, play
+from agents.slim.metrics import Aimed, FixedSkills, play
 from agents.slim.rewards import REWARDS
 
 DIRECTIONS = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
@@ -48,11 +48,11 @@ class Straight:
 
 def test_a_skill_is_played_until_its_episode_ends() -> None:
     state = torch.get_rng_state()
-    moved = metrics.displacement(play(Held(Straight(), DIRECTIONS), Plane()))  # (N, T + 1, K)
+    moved = metrics.displacement(play(FixedSkills(Straight(), DIRECTIONS), Plane()))  # (N, T + 1, K)
     assert moved[0].tolist() == [[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]]
     assert moved[1].tolist() == [[0, 0], [0, 1], [0, 2], [0, 2], [0, 2]]
     assert moved[2, -1].tolist() == [-4, 0]
-    action = play(Held(Straight(), DIRECTIONS), Plane())["action"]  # (N, T + 1, A)
+    action = play(FixedSkills(Straight(), DIRECTIONS), Plane())["action"]  # (N, T + 1, A)
     assert action[0].tolist() == [[1, 0]] * 4 + [[0, 0]]
     assert action[1].tolist() == [[0, 1]] * 2 + [[0, 0]] * 3  # what the ended episode was still answered does not count
     assert torch.equal(torch.get_rng_state(), state)
@@ -66,7 +66,7 @@ def test_what_draws_plays_the_same_again() -> None:
     actions = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        actions.append(play(Held(Drawing(), DIRECTIONS), Plane())["action"])
+        actions.append(play(FixedSkills(Drawing(), DIRECTIONS), Plane())["action"])
     assert torch.equal(*actions)
 
 
@@ -75,7 +75,7 @@ def test_measures_by_hand() -> None:
 
     In a second episode all go half as far.
     """
-    rows, slower = (play(Held(Straight(), pace * DIRECTIONS), Plane()) for pace in (1.0, 0.5))
+    rows, slower = (play(FixedSkills(Straight(), pace * DIRECTIONS), Plane()) for pace in (1.0, 0.5))
     found = metrics.measured([rows, slower], 2.0)
     assert found["coverage"] == 6
     assert (

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agents.skills.env import SkillEnv
-from agents.skills.model import Held, SkillModel, try_skills
+from agents.skills.model import SkillModel, Trials, try_skills
 
 
 class Placed(Beneath):
@@ -50,7 +50,7 @@ def test_it_learns_where_skills_lead() -> None:
     torch.manual_seed(0)
     skill = F.normalize(torch.randn(307, 2), dim=1)
     state, model = torch.randn(307, 5), SkillModel(5, 2, 2, 5)
-    errors = model.fit(Held(state, skill, torch.cat([torch.zeros(307, 6), 3 * skill], 1)), 50)
+    errors = model.fit(Trials(state, skill, torch.cat([torch.zeros(307, 6), 3 * skill], 1)), 50)
     assert errors["motion"] == pytest.approx(3) and errors["error"] < 0.3
 
 
@@ -60,6 +60,6 @@ def test_what_errors_are_told_of_was_not_learned_from(monkeypatch: pytest.Monkey
     loss, step = model.ensemble.loss, model.ensemble.step
     monkeypatch.setattr(model.ensemble, "loss", lambda state, *rest: seen.append(state) or loss(state, *rest))
     monkeypatch.setattr(model.ensemble, "step", lambda state, *rest: seen.append(state) or step(state, *rest))
-    model.fit(Held(torch.arange(40.0).unsqueeze(1), torch.randn(40, 2), torch.randn(40, 4)), 5)
+    model.fit(Trials(torch.arange(40.0).unsqueeze(1), torch.randn(40, 2), torch.randn(40, 4)), 5)
     *learned, asked = (set(state.flatten().tolist()) for state in seen)
     assert len(learned) == 5 and len(asked) == 4 and not asked & set.union(*learned)

@@ -13,7 +13,7 @@ from tensordict import TensorDict
 import train
 from agents.presets import AGENTS
 from agents.slim import Slim
-from agents.slim.metrics import Held, displacement, play
+from agents.slim.metrics import FixedSkills, displacement, play
 from agents.slim.priors import even_skills
 from views import archive_page, skill_page
 
@@ -34,7 +34,7 @@ def agent(config) -> Slim:
 def test_points_lie_at_their_skill_and_tell_how_far_the_object_came(config, agent: Slim) -> None:
     told = skill_page.map_of(agent, train.make_envs(config, seed=5), "skills")
     skills = even_skills(torch.arange(SKILLS), 2)
-    moved = displacement(play(Held(agent, skills), train.make_envs(config, seed=5)))[:, -1]  # (N, 2)
+    moved = displacement(play(FixedSkills(agent, skills), train.make_envs(config, seed=5)))[:, -1]  # (N, 2)
     read = {name: np.frombuffer(b64decode(told["points"][name]["data"]), "<f4") for name in ("value", "measures")}
     np.testing.assert_allclose(read["value"], moved.norm(dim=1), atol=1e-6)
     np.testing.assert_allclose(read["measures"].reshape(SKILLS, 4), torch.cat([skills, moved], 1), atol=1e-6)
@@ -84,6 +84,6 @@ def test_a_click_on_a_point_plays_its_skill(tab: Tab, config, agent: Slim, tmp_p
     assert tab.run("document.querySelector('.x-name').textContent") == "displacement x"
     tab.run("(v => empower.seek(v))(1e9)")
     end = tab.run("empower.poses()[0]")
-    place = play(Held(agent, skills), train.make_envs(config, seed=5))["position"][7, -1]
+    place = play(FixedSkills(agent, skills), train.make_envs(config, seed=5))["position"][7, -1]
     np.testing.assert_allclose(end["qpos"], place, atol=1e-4)
     assert tab.complaints == []

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from agents.slim import Slim
-from agents.slim.metrics import Held
+from agents.slim.metrics import FixedSkills
 from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views import motions
@@ -43,7 +43,7 @@ def map_of(agent: Slim, envs: BatchedEnv, name: str, value: Literal["moved", "re
     """
     skills = even_skills(torch.arange(envs.num_envs, device=envs.device), agent.config.skill_dim)  # (N, Z)
     ends = Ends()
-    played = motions.record(Held(agent, skills), envs, watch=ends)
+    played = motions.record(FixedSkills(agent, skills), envs, watch=ends)
     moved = ends.last - ends.first  # (N, K)
     places = torch.cat([skills.to(moved), moved], 1)  # (N, Z+K)
     values = {"moved": moved.norm(dim=1).cpu(), "return": torch.tensor([motion.total for motion in played])}

@@ -21,7 +21,7 @@ from torch import Tensor
 from agents.evaluation import RandomPolicy
 from agents.runs.tensor_folder import replace
 from agents.slim import Slim, metrics
-from agents.slim.metrics import BIN, Held, displacement, measured, missed, play
+from agents.slim.metrics import BIN, FixedSkills, displacement, measured, missed, play
 from agents.slim.priors import even_skills
 from envs.batched import BatchedEnv
 from views.animation import save_gif
@@ -38,7 +38,7 @@ def look(agent: Slim, envs: BatchedEnv) -> tuple[Tensor, list[TensorDict], dict[
     Returns the skills (N, Z), the episodes' rows (N, T + 1) each, and numbers, those of a random policy as `random/`.
     """
     skills = even_skills(torch.arange(envs.num_envs, device=envs.device), agent.config.skill_dim)
-    episodes = [play(Held(agent, skills), envs) for _ in range(EPISODES)]
+    episodes = [play(FixedSkills(agent, skills), envs) for _ in range(EPISODES)]
     size = BINS.get(envs.task, BIN)
     numbers = measured(episodes, size)
     if agent.discovery is not None and agent.config.discovery.reads == "position":
@@ -120,7 +120,7 @@ def draw_bins(axis: Axes, paths: Tensor, size: float) -> None:
 def film(agent: Slim, envs: BatchedEnv, path: Path) -> None:
     """Write skills at work in N environments that show pixels, side by side, each in its colour, as a GIF."""
     skills = even_skills(torch.arange(envs.num_envs, device=envs.device), agent.config.skill_dim)
-    rows = play(Held(agent, skills), envs)
+    rows = play(FixedSkills(agent, skills), envs)
     frames = rows["pixels"].cpu().numpy()  # (N, T + 1, S, S, 3)
     times = np.unique(np.linspace(0, frames.shape[1] - 1, FRAMES).round().astype(int))
     pictures = [grid(frames[:, time], colours(skills)) for time in times]

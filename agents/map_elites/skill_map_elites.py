@@ -16,7 +16,7 @@ from torch import Tensor
 from agents.archive.config import ArchiveConfig
 from agents.map_elites.emitters import Emitters
 from agents.map_elites.map_elites import MapElites
-from agents.map_elites.skill_solutions import Skilled, SkillSequences
+from agents.map_elites.skill_solutions import SkillPolicy, SkillSequences
 from agents.map_elites.variation import VariationConfig, genetic_of
 from agents.skills import SkillLibrary
 from agents.slim import Slim
@@ -85,7 +85,7 @@ def live_skill_map_elites(
 
 
 def over_skills(
-    skills: Skilled,
+    skills: SkillPolicy,
     skill_dim: int,
     spaces: Spaces,
     config: SkillMapElitesConfig | LiveSkillsConfig,

@@ -9,7 +9,7 @@ from agents.skills.env import direction
 from agents.slim.priors import drawn_skills
 
 
-class Skilled(Protocol):
+class SkillPolicy(Protocol):
     """A policy that depends on a skill."""
 
     def __call__(self, state: Tensor, skill: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class SkillSequences:
     A solution (P,) holds the K skills of Z numbers one after the other; only their directions count.
     """
 
-    def __init__(self, skills: Skilled, skill_dim: int, length: int, episode_length: int) -> None:
+    def __init__(self, skills: SkillPolicy, skill_dim: int, length: int, episode_length: int) -> None:
         """length: K. episode_length: actions of an episode; later ones are the last skill's."""
         self.skills, self.skill_dim, self.length, self.episode_length = skills, skill_dim, length, episode_length
         self.solution_dim = length * skill_dim  # P

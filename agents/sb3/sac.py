@@ -43,8 +43,8 @@ class SB3SAC:
             target_entropy=-float(spaces.action_dim),  # stable-baselines3's own, which it takes from an environment
             buffer_size=1,  # of its own replay buffer, which the next lines replace
         )
-        self.transitions = Transitions(self.seen)
-        self.algorithm.replay_buffer = self.transitions  # type: ignore[assignment]
+        self.batches = Batches(self.seen)
+        self.algorithm.replay_buffer = self.batches  # type: ignore[assignment]
 
     def initial_carry(self, num_envs: int) -> TensorDict:
         return TensorDict({}, batch_size=[num_envs], device=self.algorithm.device)
@@ -60,7 +60,7 @@ class SB3SAC:
 
     def update(self, replay: ReplayBuffer) -> dict[str, Tensor]:
         """Take one gradient step on a batch of transitions."""
-        self.transitions.replay = replay
+        self.batches.replay = replay
         self.algorithm.train(gradient_steps=1, batch_size=self.algorithm.batch_size)
         return metrics(self.algorithm, "sac")
 
@@ -81,7 +81,7 @@ class SB3SAC:
         self.algorithm._n_updates = state_dict["updates"]
 
 
-class Transitions:
+class Batches:
     """What SAC's `train` needs of a replay buffer: batches of transitions, from slices of two rows of ours."""
 
     def __init__(self, seen: str) -> None:

@@ -17,7 +17,7 @@ from world_models.ensemble import Ensemble, EnsembleConfig
 HELD_OUT = 0.1  # of the transitions
 
 
-class Held(NamedTuple):
+class Trials(NamedTuple):
     """Skills that were held to the end of their time: T rows in a line."""
 
     state: Tensor  # (T, O)
@@ -26,7 +26,7 @@ class Held(NamedTuple):
 
 
 @torch.no_grad()
-def try_skills(env: Environments, draw: Callable[[int], Tensor], steps: int) -> Held:
+def try_skills(env: Environments, draw: Callable[[int], Tensor], steps: int) -> Trials:
     """Hold skills that `draw` gives, (N, Z) for N, for `steps` times; those that an episode's end cut are left out.
 
     env: its actions are skills, as of `agents/skills/env.py`.
@@ -41,7 +41,7 @@ def try_skills(env: Environments, draw: Callable[[int], Tensor], steps: int) -> 
         change = torch.cat([moves[0], torch.zeros_like(moves[0][:, :1]), moves[1]], 1)
         rows.append([x[kept] for x in (timestep["state"], skill, change)])
         timestep = after
-    return Held(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    return Trials(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
 class SkillModel(nn.Module):
@@ -52,14 +52,14 @@ class SkillModel(nn.Module):
         self.hold, self.place_dim = hold, place_dim
         self.ensemble = Ensemble(state_dim, skill_dim, place_dim, EnsembleConfig())
 
-    def fit(self, held: Held, steps: int) -> dict[str, float]:
+    def fit(self, held: Trials, steps: int) -> dict[str, float]:
         """Learn from transitions in gradient steps; return errors of the position on held-out ones, in its units.
 
         Beside the root mean square `error` stands `motion`, that of a model by which nothing moves.
         """
         order = torch.randperm(len(held.state), device=held.state.device)
         cut = max(1, int(HELD_OUT * len(order)))
-        held_out, seen = (Held(*(column[some] for column in held)) for some in (order[:cut], order[cut:]))
+        held_out, seen = (Trials(*(column[some] for column in held)) for some in (order[:cut], order[cut:]))
         self.ensemble.standardize(*seen)
         parameters = list(self.ensemble.parameters())
         config = self.ensemble.config

@@ -95,7 +95,7 @@ class Phi(nn.Module):
         return F.normalize(self(goal) - self(place), dim=-1)
 
 
-class Constrained(nn.Module):
+class ConstrainedPhi(nn.Module):
     """phi that goes as far along z as a constraint on its steps lets it, as in METRA."""
 
     def __init__(self, phi: Phi, config: DiscoveryConfig, in_time: bool) -> None:
@@ -180,9 +180,9 @@ class Discovery:
     ) -> None:
         self.config = config
         phi = Phi(place_dim, skill_dim * (2 if name == "diayn" else 1), config.hidden)
-        kinds: dict[str, Callable[[], Constrained | Spectral | Discriminator]] = {
-            "discovery": lambda: Constrained(phi, config, in_time=False),
-            "metra": lambda: Constrained(phi, config, in_time=True),
+        kinds: dict[str, Callable[[], ConstrainedPhi | Spectral | Discriminator]] = {
+            "discovery": lambda: ConstrainedPhi(phi, config, in_time=False),
+            "metra": lambda: ConstrainedPhi(phi, config, in_time=True),
             "lsd": lambda: Spectral(phi),
             "diayn": lambda: Discriminator(phi),
         }
@@ -190,7 +190,7 @@ class Discovery:
         self.phi = phi
         self.primal = list(phi.net.parameters())
         self.optimizers = {"phi": torch.optim.Adam(self.primal, config.lr, fused=True)}
-        if isinstance(self.objective, Constrained):
+        if isinstance(self.objective, ConstrainedPhi):
             self.optimizers["dual"] = torch.optim.Adam([self.objective.log_dual], config.dual_lr)
 
     def learn(self, before: Tensor, after: Tensor, skill: Tensor) -> dict[str, Tensor]:
@@ -202,7 +202,7 @@ class Discovery:
             loss, metrics = objective.losses(before[drawn], after[drawn], skill[drawn])
             metrics["loss/discovery"] = loss.detach().mean()
             descend(self.optimizers["phi"], loss.mean(), self.primal)
-            if isinstance(objective, Constrained):
+            if isinstance(objective, ConstrainedPhi):
                 descend(self.optimizers["dual"], objective.dual_loss(metrics), [objective.log_dual])
                 metrics["discovery/dual"] = objective.log_dual.detach().exp()
         objective.eval()

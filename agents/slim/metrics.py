@@ -30,7 +30,7 @@ class Skilled(Protocol):
     def toward(self, place: Tensor, goal: Tensor) -> Tensor: ...
 
 
-class Held:
+class FixedSkills:
     """A policy that holds one skill in each environment."""
 
     def __init__(self, agent: Skilled, skills: Tensor) -> None:

@@ -18,7 +18,7 @@ from agents.normalize import FAR, RunningNormalizer
 from agents.optimization import descend
 from agents.replay import ReplayBuffer
 from agents.slim.discovery import Discovery, DiscoveryConfig, Places, places_of
-from agents.slim.metrics import BIN, Held, Scene, measured, play
+from agents.slim.metrics import BIN, FixedSkills, Scene, measured, play
 from agents.slim.nets import SkillNets
 from agents.slim.priors import drawn_skills, even_skills
 from agents.slim.rewards import DISCOVERIES, POSITION, REWARDS, reward_set
@@ -146,7 +146,7 @@ class Slim:
         if not self.signals_position:
             return {}
         skills = even_skills(torch.arange(envs.num_envs, device=self.device), self.config.skill_dim)
-        found = measured([play(Held(self, skills), envs)], BIN)
+        found = measured([play(FixedSkills(self, skills), envs)], BIN)
         return {f"skills/{name}": torch.tensor(found[name]) for name in ("coverage", "reached", "diversity")}
 
     def inputs(self, state: Tensor, skill: Tensor) -> Tensor:
