@@ -1,10 +1,10 @@
-"""The four figures of the 2015 paper, worked by hand."""
+"""The four figures of the 2015 paper, worked by hand, and an archive whose elites were evaluated anew."""
 
 import pytest
 import torch
 
 from agents.archive import Archive
-from agents.archive.metrics import paper_metrics
+from agents.archive.metrics import corrected, paper_metrics
 from agents.archive.tessellations import Grid
 
 
@@ -52,3 +52,10 @@ def test_what_cannot_be_compared() -> None:
         paper_metrics([ONE, TWO], offset=1.5)
     with pytest.raises(ValueError, match="only if they have the same cells"):
         paper_metrics([ONE, archive_of([1.0] * 5, low=-0.5)])
+
+
+def test_a_corrected_archive_meets_what_lies_outside_as_its_original_does() -> None:
+    archive = Archive(Grid((3,), ((0.0, 3.0),)), 1, outside="clip")
+    archive.add(torch.ones(1, 1), torch.ones(1), torch.tensor([[0.5]]))
+    again = corrected(archive, archive.elites(), torch.ones(1), torch.tensor([[9.0]]))
+    assert again.occupied.tolist() == [False, False, True]

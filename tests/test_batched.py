@@ -92,6 +92,14 @@ def test_staggered_episodes_end_in_turn(engine: str) -> None:
     assert not played["reward"][played["is_first"]].any()
 
 
+def test_ages_are_staggered_where_all_begin_and_not_again() -> None:
+    env = envs.make("cartpole_balance", 4, stagger=True, time_limit=8, threads=1)
+    env.reset()
+    env.step(torch.zeros(4, 1))
+    env.reset(torch.tensor([True, False, False, False]))
+    assert env.state_dict()["age"].tolist() == [0, 3, 5, 7]
+
+
 def test_an_episode_that_ends_inside_a_repeat_keeps_its_last_state_and_reward_on_both_engines() -> None:
     """Ages 0 and 3 of 6, held for 2: the second environment ends after one step of its second action."""
     for engine in ("c", "warp"):
@@ -188,8 +196,9 @@ def test_the_global_generators_are_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_actions_outside_are_clipped() -> None:
-    one, two = (envs.make("hopper_hop", N) for _ in range(2))
+@pytest.mark.parametrize("task", ["hopper_hop", "panda_tabletop"])  # the second through a controller
+def test_actions_outside_are_clipped(task: str) -> None:
+    one, two = (envs.make(task, N) for _ in range(2))
     one.reset(), two.reset()
     action = actions(one, 1)[0]
     assert same(one.step(action.sign() * 7), two.step(action.sign()))
@@ -260,10 +269,14 @@ def test_an_episode_that_ended_by_itself_says_so_also_when_others_begin_and_wher
     saved = copy.deepcopy(env.state_dict())
     others = env.reset(torch.tensor([False, True]))
     placed = copies.place(saved, torch.tensor([1, 0]))
-    for timestep, expected in ((ended, [True, False]), (others, [True, False]), (placed, [False, True])):
+    copies.load_state_dict(saved)
+    loaded = copies.reset(torch.tensor([False, True]))
+    here, there = [True, False], [False, True]
+    for timestep, expected in ((ended, here), (others, here), (placed, there), (loaded, here)):
         assert timestep["is_last"].tolist() == timestep["is_terminal"].tolist() == expected
-    began = env.step(torch.zeros(2, env.action_dim))
-    assert began["is_first"].tolist() == [True, False] and not began["is_terminal"].any()
+    for began in (env.step(torch.zeros(2, env.action_dim)), copies.reset(torch.tensor([True, False]))):
+        assert began["is_first"].tolist() == [True, False]
+        assert not began["is_last"].any() and not began["is_terminal"].any()
 
 
 @pytest.mark.parametrize(

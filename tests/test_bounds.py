@@ -158,6 +158,16 @@ def test_gradient_penalty_by_hand() -> None:
     assert gradients[1:] == (None, None)
 
 
+def test_the_penalty_is_asked_between_what_was_seen_together_and_apart() -> None:
+    """f = y^2 has slope 2 y, so rows pay 10 (2 y - 1)^2: of pairs of 1 and 5, half lie uniformly between them."""
+    torch.manual_seed(0)
+    y = torch.tensor([1.0, 5.0]).repeat(50).unsqueeze(1)
+    penalty = gradient_penalty(lambda a, b: 0 * a + b.square(), torch.randn(100, 1), y)
+    place = ((penalty / 10).sqrt() + 1) / 2
+    assert place.min() >= 1 and place.max() <= 5.0001
+    assert ((place > 1.1) & (place < 4.9)).float().mean().item() == pytest.approx(0.5 * 3.8 / 4, abs=0.15)
+
+
 @pytest.mark.parametrize("d", [1, 4, 9])
 def test_grids_of_digits_hold_d_ln_10(d: int) -> None:
     """The labels' own log-ratio gives NWJ d ln 10, less what rows that match by chance differ from one in 10^d."""

@@ -108,6 +108,17 @@ def test_only_tasks_that_end_early_have_the_head() -> None:
     assert isinstance(discount, Tensor) and discount.max() < 1e-9
 
 
+def test_time_that_is_up_is_no_end() -> None:
+    """A head that says that all goes on is right about episodes that were cut."""
+    agent = make_agent(ends=True)
+    rows, _ = make_replay().sample(5, 7)
+    rows["is_last"].fill_(True)
+    assert agent.continuation is not None
+    torch.nn.init.zeros_(agent.continuation.head[-1].weight)
+    torch.nn.init.constant_(agent.continuation.head[-1].bias, 30.0)
+    assert agent.update_model(rows)[1]["loss/continuation"] < 1e-6
+
+
 @pytest.mark.learning
 def test_the_pole_stays_up_for_the_sake_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step pays the same, so that only the end which is foreseen tells one action from another."""

@@ -84,6 +84,12 @@ def test_equal_geometry_is_most_similar_whatever_its_scale_place_and_turn() -> N
     assert similarity(noisy, states).item() == pytest.approx(1 - np.abs(a / a.sum() - b / b.sum()).sum() / 2)
 
 
+def test_states_count_alike_whatever_their_units() -> None:
+    torch.manual_seed(0)
+    states = torch.randn(61, 3) * torch.tensor([1.0, 10.0, 100.0])
+    assert similarity(7 * standardized(states), states).item() == pytest.approx(1)
+
+
 def test_effective_rank_counts_directions() -> None:
     """Equal variances in k directions count k; variances 3/4 and 1/4 count e^{0.562} = 1.755."""
     directions = torch.linalg.qr(torch.randn(S, S, generator=torch.Generator().manual_seed(0)).double())[0]

@@ -207,8 +207,9 @@ def test_the_suite_has_three_settings_and_their_parts() -> None:
     assert distracting.parts("dcs-medium-camera") == ("camera",) and distracting.parts("video") == ()
     model, _ = random_states("walker", "stand", 1)
     for name, videos in (("dcs-easy", 4), ("dcs-medium-background", 8)):
-        made = distractions.make(name, 2, model=model, size=8)
+        made = distractions.make(name, 2, model=model, size=8, change=50)
         assert isinstance(made, distractions.Layers)
+        assert made.parts["background"].change == 0  # a video lasts as long as its episode, whatever is asked of others
         backdrop = made.apply(Scene(still("walker", "stand", 2)[1])).backdrop
         assert backdrop is not None and backdrop.around and len(backdrop.frames) == videos * distracting.LENGTH
 

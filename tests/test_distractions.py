@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import envs
 from envs import distractions
 from envs.backdrops import Clips
 from envs.scene import Scene
@@ -184,18 +185,38 @@ def test_noise_is_fresh_uniform_and_each_environments_own() -> None:
     assert torch.allclose(first.flatten().bincount(minlength=256) / first.numel(), torch.tensor(1 / 256), atol=0.003)
 
 
-def test_recorded_agents_differ_between_the_splits_and_are_averaged_to_the_window() -> None:
+def test_recorded_agents_differ_between_seeds_and_splits_and_are_averaged_to_the_window() -> None:
     seeds = []
 
     def record(clips: int, length: int, seed: int) -> Tensor:
         seeds.append(seed)
         return torch.arange(4, dtype=torch.uint8).view(1, 1, 2, 2, 1).expand(clips, length, 2, 2, 3) * 20
 
-    for split in ("train", "held_out"):
-        made = distractions.make("agent", 2, size=1, split=split, seed=9, record=record)
+    for seed, split in ((9, "train"), (9, "held_out"), (10, "train"), (10, "held_out")):
+        made = distractions.make("agent", 2, size=1, split=split, seed=seed, record=record)
         assert made is not None
         assert (made.backdrop.frames == 30).all()  # the mean of 0, 20, 40, 60
-    assert len(set(seeds)) == 2
+    assert len(set(seeds)) == 4
+
+
+def test_parts_are_seeded_apart() -> None:
+    parts = {name: Clips(numbered_bank(tuple([2] * 255)), 13, change=0, seed=0) for name in ("one", "two")}
+    found = []
+    for _ in range(2):
+        distractions.Layers(parts).seed(3)
+        for clips in parts.values():
+            advance(clips, ~nobody(13), 1)
+            found.append(clips.clip)
+    assert not torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2]) and torch.equal(found[1], found[3])
+
+
+def test_a_seed_decides_the_distraction_too() -> None:
+    env, frames = envs.make("cartpole_balance", 2, pixels=True, size=16, distraction="noise", threads=1), []
+    for seed in (5, 5, 6):
+        env.seed(seed)
+        frames.append(env.reset()["pixels"].clone())
+    assert torch.equal(frames[0], frames[1]) and not torch.equal(frames[0], frames[2])
 
 
 @pytest.mark.parametrize(("size", "window", "pixels"), [(64, 32, 32), (64, 40, 40), (64, 64, 64), (84, 32, 42)])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import evaluate
 import train
-from agents.evaluation import RandomPolicy
+from agents.evaluation import RandomPolicy, play_held
 from agents.evaluation import evaluate as play
 from envs import film
 
@@ -76,6 +76,24 @@ def test_watchers_see_every_row_and_generators_stay_as_they_were() -> None:
 def test_no_episodes_are_refused() -> None:
     with pytest.raises(ValueError, match="episodes must be at least 1, not 0"):
         play(CountingPolicy(), Counting(), 0)
+
+
+def test_actions_are_held_from_the_first_row_on() -> None:
+    """1 1 1 2 2 2 3, of which the fifth begins the last environment's second episode; none explores."""
+    rewards: list[float] = []
+    play_held(CountingPolicy(), Counting(), 7, 3, 0, lambda row: rewards.append(row["reward"][2].item()))
+    assert rewards == [0, 1, 1, 1, 2, 0, 2, 3]
+
+
+def test_a_seed_decides_what_is_drawn_while_actions_are_held() -> None:
+    policy, found = CountingPolicy(), []
+    policy.act = lambda timestep, carry, explore: (TensorDict({"action": torch.rand(N, 1)}, batch_size=[N]), carry)
+    for seed, before in ((0, 1), (0, 2), (5, 2)):
+        torch.manual_seed(before)
+        rewards: list[Tensor] = []
+        play_held(policy, Counting(), 3, 1, seed, lambda row, rewards=rewards: rewards.append(row["reward"]))
+        found.append(torch.stack(rewards))
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[1], found[2])
 
 
 def test_the_random_policy_is_uniform_and_repeats_under_its_seed() -> None:

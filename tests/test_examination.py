@@ -13,7 +13,7 @@ from torch import Tensor
 
 import train
 from agents.agent import Examinable
-from agents.examination import ACTIONS, diagnose, elsewhere, foretold, neighbours, told_of_action
+from agents.examination import ACTIONS, diagnose, elsewhere, foretold, neighbours, told, told_of_action
 from agents.replay import ReplayBuffer
 from world_models.latents import Gaussian
 from world_models.rssm import Trace
@@ -133,6 +133,13 @@ def test_an_agent_says_what_its_latents_tell() -> None:
     assert codes["stoch"].shape == (3, 31, model.stoch) and codes["feat"].shape == (3, 31, model.deter + model.stoch)
 
 
+def test_information_about_rewards_is_of_rows_that_answer_an_action() -> None:
+    agent, (rows, _) = make_agent(), make_replay().sample(5, 7)
+    rows["is_first"][0, 0] = True
+    ceiling = told(agent.model, agent.explore, rows)["information/reward_ceiling"].item()
+    assert ceiling == pytest.approx(math.log((~rows["is_first"]).sum().item()))
+
+
 class Answering:
     """An inverse model whose evidence is of a normal density about the last code; h, and z of those that act, is the
     number of the row.
@@ -160,10 +167,10 @@ def test_a_code_that_is_the_action_before_tells_all_of_it() -> None:
     rows = TensorDict({"action": action, "is_first": is_first}, batch_size=[3, 211])
     number, model = torch.arange(3.0 * 211).view(3, 211, 1), Answering()
     code = shift(action) * ~is_first.unsqueeze(-1)
-    for stoch, told in ((code, math.log(256)), (code.roll(1, 1), 0), (code.roll(1, 0), 0)):
+    for stoch, nats in ((code, math.log(256)), (code.roll(1, 1), 0), (code.roll(1, 0), 0)):
         post = Gaussian(number, torch.zeros_like(number))
         found = told_of_action(model, model.explore, Trace(stoch, number, stoch, post, post), rows)
-        assert found.item() == pytest.approx(told, abs=0.1)
+        assert found.item() == pytest.approx(nats, abs=0.1)
 
 
 def test_rewards_are_foretold_from_actions_alone() -> None:

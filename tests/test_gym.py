@@ -191,6 +191,19 @@ def test_frames() -> None:
         assert make_vec("cheetah_run", pixels=True).render() is None
 
 
+def test_what_is_done_to_observations_and_frames_stays_with_who_does_it() -> None:
+    env = make_vec("cartpole_balance", arrays="torch", autoreset_mode=DISABLED)
+    seen, _ = env.reset(seed=0)
+    kept = seen.clone()
+    seen.zero_()
+    again, _ = env.reset(options={"reset_mask": torch.tensor([True, False, False])})
+    assert torch.equal(again[1:], kept[1:])
+    env = make_vec("cartpole_balance", arrays="torch", render_mode="rgb_array", pixels=True, size=16)
+    env.reset(seed=0)
+    env.render()[0][:] = 0
+    assert env.render()[0].any()
+
+
 def test_gymnasiums_wrappers_work() -> None:
     """Its conversion of tensors, and its statistics of episodes in both modes."""
     native = make_vec("cartpole_balance", arrays="torch")

@@ -119,6 +119,12 @@ def test_log_probability_is_of_an_action_that_stays() -> None:
     torch.testing.assert_close(found, torch.autograd.grad((weight * expected).sum(), list(actor.parameters())))
 
 
+def test_means_of_actions_do_not_run_away() -> None:
+    actor = Actor(5, A, 7)
+    torch.nn.init.constant_(actor.net[-1].bias, 1e3)
+    assert actor.mode(torch.randn(3, 5)).flatten().tolist() == pytest.approx([math.tanh(2)] * 3 * A)
+
+
 def test_both_gradients_of_the_policy_agree_over_one_imagined_step() -> None:
     """Where a step pays -|a - 1/2|^2, gradients through it and REINFORCE are two estimates of one direction."""
     rows, found = make_replay().sample(5, 7)[0], {}
@@ -169,6 +175,14 @@ def test_features_of_rows_are_those_by_which_it_acts(posterior: str) -> None:
     later = agent.filtered(torch.stack(rows[2:], 1))  # a slice begins as an episode does
     assert not torch.allclose(later[:, 1], found[:, 3])
     torch.testing.assert_close(later[:, 3:], found[:, 5:])
+
+
+def test_codes_of_rows_are_the_modes_of_what_was_seen() -> None:
+    agent = make_agent()
+    rows, _ = make_replay().sample(6, 7)  # more than are read at a time
+    codes = agent.represent(rows)
+    torch.testing.assert_close(codes["stoch"], agent.model.observe(rows).post.mean)
+    assert codes["feat"].shape == (6, 7, 18)
 
 
 @pytest.mark.parametrize("gradient", ["dynamics", "reinforce"])
@@ -251,3 +265,14 @@ def test_information_is_measured_on_rows_that_come_once(monkeypatch: pytest.Monk
     (rows,) = seen
     assert rows.shape[0] == 4 * N and rows.shape[1] == 7  # all slices of 7 that fit into 31 rows
     assert len(rows["state"].flatten(0, 1).unique(dim=0)) == rows.numel()
+
+
+def test_rewards_that_are_foretold_are_standardised(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[tuple[torch.Tensor, torch.Tensor]]()
+    spy = lambda model, rows, reward: seen.append((rows["reward"], reward)) or torch.zeros(())  # noqa: E731
+    monkeypatch.setattr(infopower, "foretold", spy)
+    agent = make_agent()
+    agent.reward_moments.update(torch.tensor([1.0, 5.0]), torch.ones(2))  # mean 3, deviation 2
+    agent.examine(make_replay())
+    ((raw, given),) = seen
+    torch.testing.assert_close(given, (raw - 3) / 2)

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from terms import OBS, SHAPES, A, B, T, make_rows, reached
+from terms import FIRST, OBS, SHAPES, A, B, T, make_rows, reached
 from torch import nn
 
 from world_models.augment import random_shift
+from world_models.bounds import infonce
 from world_models.infopower import InfoPowerModel, InfoPowerModelConfig
 from world_models.nets import Encoder, symlog
 from world_models.slices import windows_inside
@@ -90,12 +91,23 @@ def test_terms_by_torch_distributions() -> None:
     assert metrics["model/constraint"].item() == pytest.approx(expected.item(), abs=1e-4)
 
 
-@pytest.mark.parametrize("enough, wanting", [(-100.0, False), (100.0, True)])
-def test_what_is_known_of_actions_can_be_enough(enough: float, wanting: bool) -> None:
+@pytest.mark.parametrize("more, wanting", [(-0.1, False), (0.1, True)])
+def test_what_is_known_of_actions_can_be_enough(more: float, wanting: bool) -> None:
+    """Of each of its dimensions."""
     rows = make_rows()
-    losses, _, metrics = make_model(replace(CONFIG, action_nats=enough)).losses(rows, rows["reward"])
-    assert losses["inverse"].any() == wanting
-    assert (metrics["model/inverse_over_uniform"] < enough) == wanting
+    known = make_model().losses(rows, rows["reward"])[2]["model/inverse_over_uniform"].item()
+    asked = replace(CONFIG, action_nats=known + more)
+    assert make_model(asked).losses(rows, rows["reward"])[0]["inverse"].any() == wanting
+
+
+def test_the_bound_teaches_the_encoder_on_both_its_sides_and_is_told() -> None:
+    rows, model = make_rows(), make_model()
+    losses, trace, metrics = model.losses(rows, rows["reward"])
+    bound = infonce(model.critic(trace.stoch.flatten(0, 1), trace.embed.flatten(0, 1)))
+    assert metrics["model/information"].item() == pytest.approx(bound.mean().item(), rel=1e-4)
+    parameters = list(model.encoder.parameters())
+    found = torch.autograd.grad(-losses["information"].sum(), parameters, retain_graph=True)
+    torch.testing.assert_close(found, torch.autograd.grad(bound.sum(), parameters))
 
 
 def test_scales_are_the_lagrangian_over_one_plus_lambda() -> None:
@@ -159,6 +171,30 @@ def test_the_dual_variable_turns_back_after_a_target_out_of_reach() -> None:
     assert update(1.2, 300) < 700
 
 
+def test_the_dual_variable_does_not_fall_for_ever() -> None:
+    model = make_model(replace(CONFIG, dual_init=1 / 999))
+    optimizer = torch.optim.SGD(model.dual_parameters(), 1e3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        loss = model.dual_loss({"model/constraint": torch.tensor(100.0)})
+        assert model.duals()["model/dual"].item() >= 0.999e-3  # projected before use
+        loss.backward()
+        optimizer.step()
+
+
+def test_leak_by_hand() -> None:
+    """What is known of a_{t-1} from codes of rows t-2 to t, of the slice and of the one before it in the batch."""
+    rows, model = make_rows(), make_model()
+    torch.manual_seed(1)
+    found = model.leak(rows)
+    torch.manual_seed(1)
+    stoch = model.observe(rows).stoch
+    places = [(b, t) for b in range(B) for t in range(2, T) if not FIRST[b, t - 1 : t + 1].any()]
+    for name, codes in (("seen", stoch), ("shuffled", torch.cat([stoch[-1:], stoch[:-1]]))):
+        told = [model.inverse(codes[b, t - 2 : t + 1].flatten(), rows["action"][b, t - 1]) for b, t in places]
+        torch.testing.assert_close(found[f"inverse/{name}"], torch.stack(told).mean() + math.log(2))
+
+
 def test_leak_shows_who_answers_without_looking() -> None:
     """Where observations hold nothing of the action, only a model that reads h knows it, shuffled or not."""
     found = {}
@@ -197,6 +233,14 @@ def test_states_are_read_by_a_perceptron_of_their_symlog() -> None:
     one, activation, two = encoder.state[0][0], nn.ELU(), encoder.state[0][2]
     hidden = activation(two(activation(one(torch.tensor([0.0, 1.0, -3.0])))))  # (5,)
     assert one.weight.shape == (5, 3) and torch.allclose(encoder({"state": rows}), encoder.out(hidden).expand(2, 11, 7))
+
+
+def test_pictures_are_read_around_zero() -> None:
+    encoder, seen = Encoder({"pixels": (8, 8, 3)}, ((2, 4, 2),), 5, 7), list[list[float]]()
+    encoder.conv.register_forward_pre_hook(lambda net, given: seen.append(given[0].unique().tolist()))
+    black_and_white = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    encoder({"pixels": black_and_white.expand(2, 8, 8, 3)})
+    assert seen == [[-0.5, 0.5]]
 
 
 def test_random_shift_moves_whole_sequences() -> None:

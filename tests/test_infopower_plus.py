@@ -112,6 +112,19 @@ def test_imagined_evidence_averages_over_the_steps_that_were_imagined() -> None:
         torch.testing.assert_close(found[t], torch.stack(told).mean(0))
 
 
+def test_leak_by_hand() -> None:
+    """What is known of an action from the codes around it, of the slice and of the one before it in the batch."""
+    rows, model = make_rows(), make_model()
+    torch.manual_seed(1)
+    found = model.leak(rows)
+    torch.manual_seed(1)
+    stoch = model.observe(rows).stoch
+    places = [(b, t) for b in range(B) for t in range(T) if same_episode(b, t, 1)]
+    for name, codes in (("seen", stoch), ("shuffled", torch.cat([stoch[-1:], stoch[:-1]]))):
+        told = [model.inverse[0](codes[b, t : t + 2].flatten(), rows["action"][b, t]) for b, t in places]
+        torch.testing.assert_close(found[f"inverse/{name}"], torch.stack(told).mean() + math.log(2))
+
+
 def test_targets_in_nats() -> None:
     """Unit variance: a squared error of 0.1 gives -.05 - ln(2 pi) / 2; 2 dimensions of 0.3 over -ln 2."""
     targets = make_model().targets

@@ -60,18 +60,19 @@ def test_returns_are_those_of_episodes_that_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("name", ["loss/forward", "slim/loss/surrogate"])  # also of a part
+def test_a_loss_that_is_not_finite_is_named(tmp_path: Path, name: str, value: float) -> None:
     logger = make_logger(tmp_path / "run")
     logger.add({"loss/fine": torch.tensor(1.0), "model/norm": torch.tensor(value)})
     logger.write(7)  # only losses stop a run
     for add in (1.0, value, 2.0):
-        logger.add({"loss/fine": torch.tensor(1.0), "loss/forward": torch.tensor(add)})
-    with pytest.raises(FloatingPointError, match=f"loss/forward is {value} at step 11"):
+        logger.add({"loss/fine": torch.tensor(1.0), name: torch.tensor(add)})
+    with pytest.raises(FloatingPointError, match=f"{name} is {value} at step 11"):
         logger.check(11)
-    with pytest.raises(FloatingPointError, match=f"loss/forward is {value} at step 14"):
+    with pytest.raises(FloatingPointError, match=f"{name} is {value} at step 14"):
         logger.write(14)
     found = lines(tmp_path / "run")  # the line is there to look at
-    assert found[0]["model/norm"] is found[1]["loss/forward"] is None  # JSON has no NaN
+    assert found[0]["model/norm"] is found[1][name] is None  # JSON has no NaN
     assert len(found) == 2 and len(read_rows(tmp_path / "run")) == 2
 
 
@@ -134,3 +135,18 @@ def test_plain_progress_lines_without_a_terminal(tmp_path: Path, capsys: pytest.
     logger.close()
     out = capsys.readouterr().out
     assert out == "500/1,000 env steps | eval 2 | 0:01:40 left | 5/s | 0.01 updates/s\n"
+
+
+def test_minutes_go_on_and_updates_are_counted_between_writes(tmp_path: Path) -> None:
+    """Ten minutes before; then an update in each 100 seconds."""
+    logger = make_logger(tmp_path / "run")
+    state = logger.state_dict()
+    logger.close()
+    logger = make_logger(tmp_path / "run", 0, state | {"seconds": 600.0})
+    for step in (70, 140):
+        logger.written_at -= 100
+        logger.add({}, updates=1)
+        logger.write(step)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["speed/updates"] for row in rows] == pytest.approx([0.01, 0.01], rel=0.1)
+    assert [row["speed/minutes"] for row in rows] == pytest.approx([10, 10], abs=0.1)

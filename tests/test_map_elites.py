@@ -105,6 +105,16 @@ def test_an_elite_whose_episode_is_over_may_play_again(monkeypatch: pytest.Monke
     assert asked == [(1, [7, 3, 7])]
 
 
+def test_variation_begins_once_the_first_solutions_were_offered() -> None:
+    """Four of them: of three the archive has elites, but all solutions are random still."""
+    agent = map_elites(SPACES, CONFIG)
+    for count, begun in ((3, False), (1, True)):
+        solutions = torch.zeros(count, agent.archive.solution_dim)
+        measures, emitter = torch.ones(count, 1), torch.zeros(count, dtype=torch.int64)
+        agent.archive.add(solutions, torch.zeros(count), measures, emitter=emitter)
+        assert agent.genetic.begun() == begun
+
+
 def test_the_best_elite_acts_for_evaluations_and_all_are_assessed() -> None:
     torch.manual_seed(0)
     agent, envs = map_elites(SPACES, CONFIG), Scripted(measures=True)

@@ -41,6 +41,13 @@ MODELS: dict[str, ModelConfig] = {
     "repo": RePoModelConfig(**SIZES),
     "r2": R2ModelConfig(**SIZES, free_nats=0),
 }
+# of each loss, where dual variables take no share of it: other objectives' shares are worked out in their own tests
+WEIGHTS: dict[str, dict[str, float]] = {
+    "dreamer": {"reconstruction": 3.0, "forward": 5.0, "reward": 7.0, "prior_reward": 11.0},
+    "c-dreamer": {"information": 3.0, "forward": 5.0, "reward": 7.0, "prior_reward": 11.0},
+    "repo": {"reward": 7.0, "prior_reward": 11.0},
+    "r2": {"redundancy": 3.0, "dynamics": 5.0, "representation": 13.0, "reward": 7.0, "prior_reward": 11.0},
+}
 every_model = pytest.mark.parametrize("name", MODELS)
 every_latent = pytest.mark.parametrize("latent", ["gaussian", "categorical"])
 every_posterior = pytest.mark.parametrize("posterior", ["observation", "recurrent"])
@@ -93,6 +100,14 @@ def test_losses_are_unreduced_scaled_by_name_and_finite(name: str, latent: str, 
     stoch = SIZES["stoch"] * (SIZES["classes"] if latent == "categorical" else 1)
     assert model.core.stoch == stoch and trace.feat.shape == (B, T, SIZES["deter"] + stoch) and metrics["model/kl"] > 0
     assert model.reward(trace.feat).shape == (B, T)
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_each_loss_has_the_weight_of_its_name(name: str) -> None:
+    weights = WEIGHTS[name]
+    own = {f"{loss}_scale": weight for loss, weight in weights.items()}
+    scales = make_model(SHAPES, A, replace(MODELS[name], **own)).scales()
+    assert {loss: float(scale) for loss, scale in scales.items() if loss in weights} == weights
 
 
 @every_model

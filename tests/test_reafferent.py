@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import envs
-from envs import reafferent
+from envs import distractions, reafferent
 from envs.reafferent import Reafferent
 
 CPU = torch.device("cpu")
@@ -46,6 +46,15 @@ def test_a_background_is_a_grid_of_coloured_cells_of_its_split_and_seed() -> Non
         abs((one == other).float().mean() - 1 / 256) < 1e-3 and abs((one == held_out).float().mean() - 1 / 256) < 1e-3
     )
     assert one[0].flatten(0, 1).unique(dim=0).shape[0] == reafferent.SIDE**2
+
+
+def test_training_and_evaluation_never_react_alike() -> None:
+    model = envs.make("cartpole_balance").model
+    train, again, held_out = (
+        distractions.make("reafferent", 1, model, size=16, seed=3, split=split).backdrop.frames
+        for split in ("train", "train", "held_out")
+    )
+    assert torch.equal(train, again) and not torch.equal(train, held_out)
 
 
 def test_acting_otherwise_shows_another_background_at_once() -> None:

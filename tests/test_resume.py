@@ -20,6 +20,7 @@ from tiny import arguments, differing, together
 import train
 from agents.infopower import InfoPower
 from agents.replay import ReplayBuffer
+from agents.runs.interrupts import caught_signals
 
 ROOT = Path(__file__).parent.parent
 STEPS = 1200
@@ -114,6 +115,18 @@ def test_a_second_interrupt_is_not_needed(
             words, stops = ["infopower-small", "--run", str(run), "--resume"], stops + 1
     assert stops == updates // 17 == capfd.readouterr().err.count("\nstopping: ") > 0
     assert differing(run, whole) == []
+
+
+def test_a_second_signal_is_obeyed_at_once_and_handlers_are_put_back() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with caught_signals() as caught:
+            signal.raise_signal(signal.SIGINT)
+            assert caught == [signal.SIGINT]
+            assert signal.getsignal(signal.SIGINT) == signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(whole: Path, tmp_path: Path) -> None:

@@ -67,9 +67,10 @@ def test_dreamers_terms_by_torch_distributions() -> None:
     torch.testing.assert_close(metrics["model/kl"], (kl(trace.post, trace.prior) * KNOWN).sum() / KNOWN.sum())
 
 
-def test_dreamers_kl_is_left_alone_below_the_free_nats() -> None:
+@pytest.mark.parametrize(("make", "config"), [(DreamerModel, DREAMER), (CDreamerModel, C_DREAMER)])
+def test_dreamers_kl_is_left_alone_below_the_free_nats(make: Any, config: Any) -> None:
     torch.manual_seed(0)
-    model, rows = DreamerModel(SHAPES, A, replace(DREAMER, free_nats=1e6)), make_rows()
+    model, rows = make(SHAPES, A, replace(config, free_nats=1e6)), make_rows()
     losses, _, _ = model.losses(rows, rows["reward"])
     torch.testing.assert_close(losses["forward"], 2e6 * KNOWN)
     assert reached(model, losses["forward"].sum()) == set()
@@ -115,6 +116,7 @@ def test_c_dreamer_tells_each_row_from_all_others() -> None:
             scores = torch.stack([query @ model.key(e) for e in trace.embed.flatten(0, 1)])
             expected = scores[b * T + t] - scores.logsumexp(0) + math.log(B * T)
             assert losses["information"][b, t].item() == pytest.approx(-expected.item(), abs=1e-4)
+    torch.testing.assert_close(metrics["model/information"], -losses["information"].mean())
     assert metrics["model/information"].item() <= math.log(B * T)
 
 

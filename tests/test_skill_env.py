@@ -58,6 +58,15 @@ def test_a_skill_is_held_until_its_time_or_the_episode_ends() -> None:
     assert [r["state"][:, 1].tolist() for r in rows] == [[2, 2, 2], [0, 3, 4], [2, 0, 5], [0, 2, 0]]
 
 
+def test_who_ended_begins_anew_though_others_were_reset() -> None:
+    """Episodes of 2, 3 and 5 steps, held for 2: the first ends, the last is begun anew, then the first."""
+    env, any_skill = scripted(2), torch.ones(3, 2)
+    env.reset()
+    assert env.step(any_skill)["is_last"].tolist() == [True, False, False]
+    env.reset(torch.tensor([False, False, True]))
+    assert env.step(any_skill)["is_first"].tolist() == [True, False, False]
+
+
 def test_actions_are_directions() -> None:
     found = direction(torch.tensor([[3.0, 4.0], [0.0, -0.1], [0.0, 0.0]]))
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8], [0.0, -1.0], [1.0, 0.0]]))

@@ -83,6 +83,14 @@ def test_chances_compare_runs_of_the_same_task() -> None:
     assert 0.5 <= better["ci95"][0] <= better["probability"] <= better["ci95"][1] == 1
 
 
+def test_two_agents_are_resampled_each_for_itself() -> None:
+    """The same scores twice: were both drawn by one lot, neither would ever beat the other."""
+    found = improvements([played(agent, "stand", seed, seed) for agent in "ab" for seed in range(5)], ["clean"])
+    assert [each["probability"] for each in found] == [0.5, 0.5]
+    low, high = found[0]["ci95"]
+    assert low < 0.4 and high > 0.6
+
+
 def test_all_of_it_is_json() -> None:
     found = sum_up([played("a", "stand", 0, 100)], {"clean": ["clean"], "levels": ["L1", "L2"]}, "clean")
     assert json.loads(json.dumps(found))["runs"] == [{"agent": "a", "task": "stand", "seed": 0, "step": 100}]
@@ -106,6 +114,13 @@ def test_results_take_the_place_of_their_own_kind_alone(tmp_path: Path) -> None:
     newest = [{"distraction": "noise"}, {"distraction": "none", "mean": 3}, {"distraction": "video"}]
     assert results.read(tmp_path) == [*newest, *kept[2:]]
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+def test_results_of_another_seed_stay(tmp_path: Path) -> None:
+    one = {"distraction": "none", "policy": "agent", "seed": 0, "returns": [1.0]}
+    for each in (one, one | {"seed": 1}, one | {"returns": [2.0]}):
+        results.keep(tmp_path, [each])
+    assert results.read(tmp_path) == [one | {"returns": [2.0]}, one | {"seed": 1}]
 
 
 def test_only_the_same_counts_as_measured() -> None:

@@ -180,6 +180,7 @@ def test_videos_of_unlike_lengths_lie_end_to_end(tmp_path: Path) -> None:
     assert bank.frames.shape == (int(bank.lengths.sum()), 3, 3, 3)
     assert (bank.frames[0, 0, 0] == torch.tensor(COLOURS[0])).all()
     assert (bank.frames[int(bank.lengths[0]), 0, 0] == torch.tensor(COLOURS[0])).all()
+    assert len(videos.from_folder(tmp_path, "train", 3, CPU, memory=1, number=1).lengths) == 1
 
 
 def refusal(folder: Path, limit: int = 2**20) -> str:
