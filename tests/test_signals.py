@@ -47,5 +47,5 @@ def test_measures_are_chosen_by_name_in_the_order_asked_for() -> None:
     assert env.measure_ranges == ((0, 1), None, (0, 1))
     assert env.reset()["measures"].shape == (2, 3)
     env.close()
-    with pytest.raises(ValueError, match="no measure 'torso_heigth' .* it has .* torso_height"):
+    with pytest.raises(ValueError, match=r"no measure 'torso_heigth' .* it has .* torso_height"):
         envs.make("cheetah_run", 2, measures=("torso_heigth",))
