@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("MUJOCO_GL", "disabled")  # tests import dm_control's tasks, also where there is no OpenGL
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from browser import NONE, Tab, browser, find
 
 torch.set_num_threads(1)  # small tensors are several times slower on two threads
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what they start in the background ignore it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
