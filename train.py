@@ -1,7 +1,6 @@
 """Train an agent: python train.py AGENT --task TASK [options]; the one loop, and what rebuilds a run."""
 
 import logging
-import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -235,7 +234,7 @@ def go_on(trainer: Trainer, stopped: Callable[[], bool]) -> None:
     save_config(run, config)
     begins = f"goes on from step {trainer.step:,} of {config.steps:,}" if newest else "begins"
     say(f"{config.name} on {config.task} {begins}, on {trainer.replay.device}, in {run}")
-    first = config.prefill + 1 / config.train_ratio if config.train_ratio else math.inf
+    first = config.prefill + (1 / config.train_ratio if config.train_ratio else config.steps)
     if first >= config.steps:
         say(f"no update before step {first:,.0f}, when this run has ended: see --prefill, --train-ratio and --steps")
     trainer.logger.start(trainer.step)
