@@ -54,8 +54,9 @@ def examined(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         found = agent.examine(replay)
-        rows = replay.latest(replay.size)
-        return found if diagnoses == "none" else found | diagnose(agent, rows, thorough=diagnoses == "all")
+        if diagnoses == "none":
+            return found
+        return found | diagnose(agent, replay.latest(replay.size), thorough=diagnoses == "all")
 
 
 def slices_once(replay: ReplayBuffer, length: int) -> TensorDict:

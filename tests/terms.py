@@ -1,5 +1,7 @@
 """What tests of objectives share: rows to learn from, terms by torch's own distributions, who learns from a loss."""
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,6 +25,16 @@ def make_rows(seed: int = 0) -> TensorDict:
         "is_first": FIRST.clone(),
     }
     return TensorDict(values, batch_size=[B, T])
+
+
+def check_leak(model: Any, rows: TensorDict, told: Callable[[Tensor], list[Tensor]]) -> None:
+    """Compare a leak with what is `told` of actions by codes (B, T, S): its own, and those of the slice before."""
+    torch.manual_seed(1)
+    found = model.leak(rows)
+    torch.manual_seed(1)
+    stoch = model.observe(rows).stoch
+    for name, codes in (("seen", stoch), ("shuffled", torch.cat([stoch[-1:], stoch[:-1]]))):
+        torch.testing.assert_close(found[f"inverse/{name}"], torch.stack(told(codes)).mean() + math.log(2))
 
 
 def kl(post: Any, prior: Any) -> Tensor:

@@ -21,6 +21,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from agents.config import Config, flatten
 from agents.presets import AGENTS
 from agents.runs import results, tensor_folder
+from views.tables import number_of
 
 Curve = tuple[np.ndarray, np.ndarray]  # x and y of the lines of metrics.jsonl that have both
 # options that make another run of the same agent, or look at it at other times
@@ -187,7 +188,7 @@ def draw_variant(axis: Axes, runs: Sequence[Run], panel: Panel, color: str) -> N
     if not len(common):
         common = np.array([min(x[-1] for x, _ in curves)])
     values = np.stack([np.interp(common, x, y) for x, y in curves])  # (seeds, points)
-    seeds = f" ({len(curves)} seed{'s' * (len(curves) > 1)})"
+    seeds = f" ({number_of(len(curves), 'seed')})"
     axis.plot(common, values.mean(0), color=color, linewidth=2, marker=marker(common), label=runs[0].label + seeds)
     axis.fill_between(common, values.min(0), values.max(0), color=color, alpha=0.15, linewidth=0)
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, MultipleLocator
 from agents.runs.summary import SCALE
 from agents.runs.tensor_folder import replace
 from views.curves import save
-from views.tables import improvement_table, markdown_table, together
+from views.tables import improvement_table, markdown_table, number_of, together
 
 Row = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ def notes(found: Mapping[str, Any]) -> list[str]:
         own = [run for run in trained if run["agent"] == agent]
         steps = sorted({run["step"] for run in own})
         seeds = ", ".join(map(str, sorted({run["seed"] for run in own})))
-        runs = f"{len(own)} run{'s' * (len(own) > 1)}, seed{'s' * (',' in seeds)} {seeds}"
+        runs = f"{number_of(len(own), 'run')}, seed{'s' * (',' in seeds)} {seeds}"
         lines.append(f"- {agent}: {runs}, {' to '.join(f'{step:,}' for step in sorted({steps[0], steps[-1]}))} steps")
     agents = {run["agent"] for run in trained}
     over = {row["over"] for row in found["summaries"] if row["agent"] in agents}
@@ -68,7 +68,7 @@ def draw(found: Mapping[str, Any]) -> Figure:
     axis = top.subplots()
     draw_intervals(axis, rows, "iqm", colours)
     for agent in trained:
-        axis.plot([], [], "o", color=colours[agent], label=f"{agent} ({runs[agent]} run{'s' * (runs[agent] > 1)})")
+        axis.plot([], [], "o", color=colours[agent], label=f"{agent} ({number_of(runs[agent], 'run')})")
     for row in rows:
         if row["agent"] not in colours:
             axis.axhline(row["iqm"], color="grey", linestyle=":", label=row["agent"])
