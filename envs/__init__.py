@@ -16,6 +16,7 @@ from torch import Tensor
 from envs import control, distracting, distractions, room, tasks
 from envs.batched import BatchedEnv
 from envs.checks import check_choice, check_device, check_whole
+from envs.compiled import compiled
 from envs.cores import cores
 from envs.distractions import DISTRACTIONS, Distraction
 from envs.engines import CEngine, Engine
@@ -64,6 +65,7 @@ def make(
     time_limit: int | None = None,
     threads: int | None = None,
     engine: str = "auto",
+    compile: bool = False,
     contacts: int | None = None,
     constraints: int | None = None,
     deterministic: bool = False,
@@ -76,14 +78,13 @@ def make(
     name; distractor: of the background (N, 48). See `BatchedEnv.measure_names` and `.signal_shapes`.
     action_repeat: control steps an action is held. time_limit: control steps of an episode, dm_control's by default.
     background, distraction_window, video_*: see `distractions.make`, `Renderer`. stagger: first episodes end in turn.
-    contacts, constraints, deterministic: see `WarpEngine`. Raises ValueError, in one line, for what makes no sense.
+    contacts, constraints, deterministic: see `WarpEngine`. compile: see `compiled`. Raises ValueError for nonsense.
     """
     check_choice("task", task, TASKS)
     check_choice("engine", engine, ENGINES)
     check_whole(1, num_envs=num_envs, action_repeat=action_repeat, time_limit=time_limit, size=size, threads=threads)
-    check_whole(0, seed=seed)
-    videos = (distraction_window, video_change, video_split, video_dir)
-    distractions.check(distraction, *videos, background, pixels, distractor)
+    videos = (distraction_window, video_change, video_split)
+    distractions.check(distraction, *videos, video_dir, background, pixels, distractor)
     functions, where, workers = tasks.TASKS[task](), check_device(device), threads or cores()
     warp = engine == "warp" or (engine == "auto" and where.type == "cuda")
     home = where if warp else torch.device("cpu")
@@ -91,14 +92,14 @@ def make(
     if pixels:
         look = (*distracting.replaced(distraction, task, background), CAMERAS.get(task, 0))
         renderer = draw(functions.model, num_envs, size, *look, home, workers)
-        shown = (num_envs, functions.model, size, *videos[:3], seed, home, video_dir)
+        shown = (num_envs, functions.model, size, *videos, seed, home, video_dir)
         more: Any = {"record": partial(record, task, size=size, threads=workers), "camera": look[-1]}
         moving = distractions.make(distraction, *shown, **more, action_dim=control.action_dim(functions))
     described = Measures(chosen(functions.measures, measures, task), num_envs, home) if measures else None
     read = {"effort": effort(), **functions.signals} if signals else {}
     fields = fields_read(functions, control.of(functions), moving, described, *read.values())
     of_warp = (home, *room.of(task, contacts, constraints), deterministic)
-    physics = simulate(functions, num_envs, fields, workers, *(of_warp if warp else ()))
+    functions, physics = simulate(functions, num_envs, fields, workers, compile, *(of_warp if warp else ()))
     times = (Resets(functions, num_envs, workers, seed), where, action_repeat, time_limit or functions.step_limit)
     return BatchedEnv(task, functions, physics, *times, state, stagger, renderer, moving, described, read, distractor)
 
@@ -113,8 +114,10 @@ def draw(*arguments: Any) -> "Renderer":
     return Renderer(*arguments)
 
 
-def simulate(functions: Task, num_envs: int, fields: tuple[str, ...], threads: int, *of_warp: Any) -> Engine:
-    """Make a task's physics, in C or as `of_warp` says, and put the task's constants where it lives."""
+def simulate(
+    functions: Task, num_envs: int, fields: tuple[str, ...], threads: int, compile: bool, *of_warp: Any
+) -> tuple[Task, Engine]:
+    """Make a task's physics, in C or as `of_warp` says, and have its functions work there; compiled, if asked for."""
     of_task = (functions.model, num_envs, fields, functions.model_fields)
     if of_warp:
         from envs.warp_engine import WarpEngine
@@ -124,7 +127,7 @@ def simulate(functions: Task, num_envs: int, fields: tuple[str, ...], threads: i
         physics = CEngine(*of_task, threads)
     for part in filter(None, (functions, control.of(functions))):
         place(part, physics.device, physics.dtype)
-    return physics
+    return compiled(functions, physics) if compile else functions, physics
 
 
 def chosen(measures: Mapping[str, Measure], asked: bool | Sequence[str], task: str) -> dict[str, Measure]:

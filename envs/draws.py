@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from envs.simulations import Simulations, untimed
+from envs.simulations import Simulations
 
 POS = int(mujoco.mjtStage.mjSTAGE_POS)  # what follows from positions alone, contacts included
 
@@ -47,8 +47,7 @@ class Draws:
         """
         positions = self["qpos"].copy()
         self.batch.reset()
-        with untimed():
-            self.batch.step()
-            self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
-            self.batch.step(nstep=steps - 1)
+        self._simulations.step(1)
+        self["qpos"][:] = positions + self.model.opt.timestep * self["qvel"]  # hinges and slides only
+        self._simulations.step(steps - 1)
         self["time"][:] = 0

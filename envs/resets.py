@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.checks import check_whole
 from envs.draws import Draws
 from envs.tasks.task import Task
 
@@ -21,7 +22,8 @@ class Resets:
         self.seed(seed)
 
     def seed(self, seed: int) -> None:
-        """Begin anew with the states of another seed."""
+        """Begin anew with the states of another seed; raise ValueError for one below 0."""
+        check_whole(0, seed=seed)
         self._random = np.random.default_rng(seed)
         self._refill()
 

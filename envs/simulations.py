@@ -14,17 +14,20 @@ from mujoco.batch import Batch
 from envs.height_fields import HeightFields
 
 VEL = int(mujoco.mjtStage.mjSTAGE_VEL)  # what follows from positions and velocities
-ACTUATION, SENSOR, ISLAND, AUTORESET = (
-    int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{part}")) for part in ("ACTUATION", "SENSOR", "ISLAND", "AUTORESET")
+ACTUATION, SENSOR, ISLAND, AUTORESET, FRICTIONLOSS = (
+    int(getattr(mujoco.mjtDisableBit, f"mjDSBL_{part}"))
+    for part in ("ACTUATION", "SENSOR", "ISLAND", "AUTORESET", "FRICTIONLOSS")
 )
+ENERGY = int(mujoco.mjtEnableBit.mjENBL_ENERGY)
 CLOCK = ctypes.c_void_p.in_dll(ctypes.CDLL(str(next(Path(mujoco.__file__).parent.glob("libmujoco.*")))), "mjcb_time")
 
 
 class Simulations:
     """A `Batch` of a copy of a model, which gives MuJoCo's bits for less time.
 
-    It leaves out MuJoCo's clock, the search for islands of constraints where one tree of bodies makes one, and, where
-    no field of the model is expanded, sensors in all physics steps of a `step` but the last.
+    It leaves out MuJoCo's clock, energies, friction losses where there are none, the search for islands of constraints
+    where one tree of bodies makes one, and, where no field of the model is expanded, sensors in all physics steps of a
+    `step` but the last.
 
     batch       states, fields and resets are its own
     parameters  fields of the model that differ between simulations, arrays (count, ...) to read and write by rows
@@ -35,8 +38,11 @@ class Simulations:
     ) -> None:
         model = copy.copy(model)
         model.opt.disableflags |= AUTORESET  # of what diverged, into the default state: it is to be noticed
+        model.opt.enableflags &= ~ENERGY
         if model.ntree == 1:
             model.opt.disableflags |= ISLAND
+        if not (model.dof_frictionloss.any() or model.tendon_frictionloss.any() or model_fields):
+            model.opt.disableflags |= FRICTIONLOSS
         self._disabled = model.opt.disableflags
         self.batch = Batch(model, nsim=count, nthread=threads, persistent=persistent)
         self.parameters: dict[str, Any] = {}

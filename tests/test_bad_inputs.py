@@ -43,6 +43,7 @@ NUMBERS: list[tuple[dict[str, Any], str]] = [
     ({"threads": 0}, "threads must be at least 1, got 0"),
     ({"contacts": -1, "engine": "warp"}, "contacts must be at least 1, got -1"),
     ({"constraints": 0, "engine": "warp"}, "constraints must be at least 1, got 0"),
+    ({"compile": True, "engine": "warp"}, "option compile is for engine c"),
     (PIXELS | {"size": 0}, "size must be at least 1, got 0"),
     ({"num_envs": 2.5}, "num_envs must be a whole number, got 2.5"),
     ({"num_envs": "3"}, "num_envs must be a whole number, got '3'"),

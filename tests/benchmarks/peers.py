@@ -29,15 +29,15 @@ def turns(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     return cycle(np.random.default_rng(0).uniform(-1, 1, (97, *shape)))
 
 
-def ours(task: str, pixels: bool, num_envs: int, policy: bool = False, device: str = "cpu") -> Peer:
+def ours(task: str, pixels: bool, num_envs: int, policy: bool = False, device: str = "cpu", **options: bool) -> Peer:
     """This suite: observations, rewards, resets and torch tensors; pixels with a video over sky and floor."""
     import torch
 
     import envs
 
     torch.set_num_threads(1)
-    env = envs.make(task, num_envs, device, pixels=pixels, distraction="video" if pixels else "none", size=SIZE)
-    env.stagger = True
+    seen = {"pixels": pixels, "distraction": "video" if pixels else "none", "size": SIZE}
+    env = envs.make(task, num_envs, device, stagger=True, **seen, **options)
     timestep = env.reset()
     if not policy:
         actions = cycle(torch.rand(97, num_envs, env.action_dim, device=device) * 2 - 1)
@@ -200,6 +200,7 @@ def DmControl(task: str, pixels: bool) -> object:
 
 PEERS: dict[str, Callable[[str, bool, int], Peer]] = {
     "ours": ours,
+    "ours, compiled": partial(ours, compile=True),
     "ours+policy": partial(ours, policy=True),
     "ours+learning": learning,
     "ours, cuda": partial(ours, device="cuda"),

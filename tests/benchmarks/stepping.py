@@ -23,7 +23,7 @@ PEERS = Path(__file__).with_name("peers.py")
 TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
 # Those that step many environments in a call, and those that step one environment a process whatever is asked for.
 BATCHED = {
-    "state": ("ours", "ours+policy", "ours+learning", "envpool", "rollout", "stale rollout"),
+    "state": ("ours", "ours, compiled", "ours+policy", "ours+learning", "envpool", "rollout", "stale rollout"),
     "pixels": ("ours",),
 }
 SINGLE = ("dm_control", "sb3", "async")

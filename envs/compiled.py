@@ -1,0 +1,86 @@
+"""A task's functions in machine code, where dozens of small torch operations take longer than the physics."""
+
+import copy
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from envs.engines import CEngine, Engine
+from envs.measures import Context
+from envs.tasks.task import Task
+
+log = logging.getLogger(__name__)
+
+
+class Reading(nn.Module):
+    """All that a task says of a context: reward (N,), observation (N, O) and, if it can end, the end (N,) bool."""
+
+    def __init__(self, task: Task, fields: tuple[str, ...]) -> None:
+        super().__init__()
+        self._task, self._fields = task, fields
+
+    def forward(self, *values: Tensor) -> list[Tensor]:
+        """Read the values of the fields, (N, ...) each."""
+        c, task = dict(zip(self._fields, values, strict=True)), self._task
+        ends = [] if task.terminal is None else [task.terminal(c)]
+        return [task.reward(c), task.observe(c), *ends]
+
+
+def compiled(task: Task, engine: Engine) -> Task:
+    """Return a task whose functions are compiled for a processor and for the fields of one engine.
+
+    Compiling takes some ten seconds, once on a machine for each task and number of environments: PyTorch's cache folder
+    keeps what came of it. Raises ValueError for Warp's engine, and where there is no C++ compiler.
+    """
+    if not isinstance(engine, CEngine):
+        raise ValueError("option compile is for engine c: leave it out with warp, and where it is chosen for a GPU")
+    names = tuple(dict.fromkeys(task.fields))
+    with torch.no_grad():
+        program = torch.export.export(Reading(task, names), tuple(engine.fields[name] for name in names))
+    run = torch._inductor.aoti_load_package(str(_package(program)), run_single_threaded=True).loader.boxed_run
+
+    def function(output: int) -> Callable[[Context], Tensor]:
+        return lambda c: run([c[name] for name in names])[output]
+
+    fast = copy.copy(task)
+    vars(fast).update(reward=function(0), observe=function(1))
+    if task.terminal is not None:
+        vars(fast).update(terminal=function(2))
+    return fast
+
+
+def _package(program: torch.export.ExportedProgram) -> Path:
+    """Return the file that a program is compiled in, which is written if it is not there yet."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    path = Path(cache_dir(), "environments", f"{_digest(program)}.pt2")
+    if not path.exists():
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            raise ValueError("option compile needs a C++ compiler: install g++, or leave the option out") from None
+        log.info("compiling a task's functions, once on this machine; later runs find them in %s", path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.with_name(f"{os.getpid()}-{path.name}")
+        options = {"cpp.threads": 1}
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of PyTorch about itself
+            torch._inductor.aoti_compile_and_package(program, package_path=str(written), inductor_configs=options)
+        written.replace(path)
+    return path
+
+
+def _digest(program: torch.export.ExportedProgram) -> str:
+    """Tell programs apart by their operations, the strides of what they read, their constants, and what runs them."""
+    digest = hashlib.sha256(f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}".encode())
+    digest.update(program.graph_module.print_readable(print_output=False, include_stride=True).encode())
+    for name, value in sorted(program.constants.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
+    return digest.hexdigest()
