@@ -12,6 +12,7 @@ from torch import Tensor
 from envs.simulations import Simulations
 
 STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+MANY = 512  # simulations from which an MjData for each thread takes less time: one for each leaves the caches; measured
 
 
 class Engine(Protocol):
@@ -71,8 +72,8 @@ class CEngine:
         self, model: mujoco.MjModel, num_envs: int, fields: Sequence[str], model_fields: Sequence[str], threads: int
     ) -> None:
         self.num_envs = num_envs
-        # persistent: one MjData each, so that a step goes on from what the last one computed
-        self._simulations = Simulations(model, num_envs, threads, model_fields, persistent=True)
+        # persistent: an MjData each, so that a step goes on from what the last one computed
+        self._simulations = Simulations(model, num_envs, threads, model_fields, persistent=num_envs < MANY)
         self._batch, self._parameters = self._simulations.batch, self._simulations.parameters
         self.parameters = {name: torch.from_numpy(np.asarray(values)) for name, values in self._parameters.items()}
         self.fields = {name: self._view(name) for name in fields}

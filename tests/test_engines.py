@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import envs
+from envs import engines
 from envs.engines import STATE, CEngine
 from envs.renderer import Renderer
 from envs.tasks import TASKS
@@ -20,8 +21,10 @@ NUM_ENVS = 3
     "name",
     ["walker_walk", "humanoid_walk", "finger_spin", "manipulator_bring_ball", "quadruped_escape", "panda_tabletop"],
 )
-def test_it_steps_as_plain_mujoco(name: str) -> None:
+@pytest.mark.parametrize("many", [NUM_ENVS, NUM_ENVS + 1], ids=["an MjData for each thread", "one for each"])
+def test_it_steps_as_plain_mujoco(name: str, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sensors of every kind, one tree of bodies or more, model fields of its own or none, begun anew: bit for bit."""
+    monkeypatch.setattr(engines, "MANY", many)
     task = TASKS[name]()
     model, engine = task.model, CEngine(task.model, NUM_ENVS, FIELDS, task.model_fields, 1)
     parameters = {name: values.numpy() for name, values in engine.parameters.items()}
