@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from agents import infopower
 from agents.infopower import InfoPower
+from agents.nets import Draw
 from agents.spaces import Spaces
 
 
@@ -90,3 +92,18 @@ def test_frames_are_shifted_as_far_as_asked() -> None:
     replay.rows["pixels"][:, 8, 8] = 255
     places = (agent.sample(replay)["pixels"][..., 0] == 255).nonzero()[:, 2:]
     assert len(places) == 5 * 7 and (places - 8).abs().max() == 2
+
+
+@pytest.mark.parametrize("gradient", ["dynamics", "reinforce"])
+def test_what_the_policy_sees_in_imagination_follows_from_what_it_did(
+    gradient: Literal["dynamics", "reinforce"],
+) -> None:
+    """A gradient passes from a draw to the one before, through the state between them; not where draws are scored."""
+    agent, draws = make_agent(replace(CONFIG, actor_gradient=gradient)), list[Draw]()
+    act = agent.actor
+    agent.actor = lambda feat: draws.append(act(feat)) or draws[-1]
+    rows, _ = make_replay().sample(5, 7)
+    agent.imagine(agent.model.observe(rows), rows)
+    (passed,) = torch.autograd.grad(draws[1].raw.sum(), draws[0].raw, allow_unused=True)
+    assert (passed is None) == (gradient == "reinforce")
+    assert passed is None or (passed != 0).any(1).all()
