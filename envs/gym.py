@@ -182,6 +182,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     def _info(self, timestep: TensorDict) -> dict[str, Any]:
         """Return what was asked for beside observations, (N, ...) each, and that it counts in all rows."""
         told = [name for name in ("measures", "distractor", *self.env.signal_shapes) if name in timestep]
+        if not told:
+            return {}
         everywhere = torch.ones_like(timestep["is_last"])
         return {name: timestep[name] for name in told} | {f"_{name}": everywhere for name in told}
 
