@@ -43,7 +43,7 @@ def compiled(task: Task, engine: Engine) -> Task:
     names = tuple(dict.fromkeys(task.fields))
     with torch.no_grad():
         program = torch.export.export(Reading(task, names), tuple(engine.fields[name] for name in names))
-    run = torch._inductor.aoti_load_package(str(_package(program)), run_single_threaded=True).loader.boxed_run
+    run = _loaded(program)
 
     def function(output: int) -> Callable[[Context], Tensor]:
         return lambda c: run([c[name] for name in names])[output]
@@ -55,26 +55,43 @@ def compiled(task: Task, engine: Engine) -> Task:
     return fast
 
 
-def _package(program: torch.export.ExportedProgram) -> Path:
-    """Return the file that a program is compiled in, which is written if it is not there yet."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
+def _loaded(program: torch.export.ExportedProgram) -> Callable[[list[Tensor]], list[Tensor]]:
+    """Return a program as a function that was compiled before, or is now."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     path = Path(cache_dir(), "environments", f"{_digest(program)}.pt2")
     if not path.exists():
-        try:
-            get_cpp_compiler()
-        except InvalidCxxCompiler:
-            raise ValueError("option compile needs a C++ compiler: install g++, or leave the option out") from None
-        log.info("compiling a task's functions, once on this machine; later runs find them in %s", path.parent)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.with_name(f"{os.getpid()}-{path.name}")
-        options = {"cpp.threads": 1}
+        _write(program, path)
+    try:
+        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+    except RuntimeError:  # the file was cut short
+        _write(program, path)
+        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+    return package.loader.boxed_run
+
+
+def _write(program: torch.export.ExportedProgram, path: Path) -> None:
+    """Compile a program into a file; raise ValueError, in one line, where that fails."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    log.info("compiling a task's functions, once on this machine; later runs find them in %s", path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f"{os.getpid()}-{path.name}")
+    try:
+        get_cpp_compiler()
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of PyTorch about itself
-            torch._inductor.aoti_compile_and_package(program, package_path=str(written), inductor_configs=options)
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(written), inductor_configs={"cpp.threads": 1}
+            )
         written.replace(path)
-    return path
+    except InvalidCxxCompiler:
+        raise ValueError("option compile needs a C++ compiler: install g++, or leave the option out") from None
+    except InductorError as error:
+        said = next((line for line in str(error).splitlines() if "error:" in line), "see above")
+        raise ValueError(f"option compile: the C++ compiler failed: {said}") from error
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def _digest(program: torch.export.ExportedProgram) -> str:

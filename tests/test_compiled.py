@@ -66,6 +66,28 @@ def test_other_constants_and_other_strides_are_compiled_anew() -> None:
 
 def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(ValueError, match=r"^option compile needs a C\+\+ compiler: install g\+\+"):
+    line = r"^option compile needs a C\+\+ compiler: install g\+\+"
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(ValueError, match=line):
         envs.make("cartpole_balance", 2, compile=True)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiler_that_fails_is_quoted_and_a_package_that_was_cut_short_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    failing = tmp_path / "failing"
+    failing.write_text(
+        '#!/bin/sh\ncase "$*" in *-version*) exec g++ "$@";; esac\necho "no.h: fatal error: none" >&2; exit 1\n'
+    )
+    failing.chmod(0o755)
+    line = r"^option compile: the C\+\+ compiler failed: no.h: fatal error: none$"
+    with torch._inductor.config.patch({"cpp.cxx": (str(failing),)}), pytest.raises(ValueError, match=line):
+        envs.make("cartpole_balance_sparse", 2, compile=True)
+    assert not list((tmp_path / "environments").iterdir())
+    envs.make("cartpole_balance_sparse", 2, compile=True)
+    (package,) = (tmp_path / "environments").iterdir()
+    whole = package.read_bytes()
+    package.write_bytes(whole[: len(whole) // 2])
+    envs.make("cartpole_balance_sparse", 2, compile=True).reset()
+    assert package.stat().st_size > len(whole) // 2
