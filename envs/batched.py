@@ -161,7 +161,8 @@ class BatchedEnv:
                 earned = torch.where(counted, earned, 0.0)
             if self._measures is not None:
                 self._measures.add(engine.fields, counted)
-            reward = earned if reward is self._nothing else reward + earned
+            # a sum is a new tensor: what is earned may be a view of the physics
+            reward = earned if self.action_repeat == 1 else reward + earned
             self._age += 1 if counted is None else running
             over = self._age >= self.step_limit
             if functions.terminal is not None:

@@ -73,6 +73,17 @@ def test_action_repeat_sums_rewards_and_stops_at_the_limit(engine: str) -> None:
     assert answer["is_last"].all()
 
 
+@pytest.mark.parametrize("engine", ["c", "warp"])
+def test_rewards_that_are_views_of_the_physics_are_summed_as_they_were(engine: str) -> None:
+    env, single = both = [envs.make("pendulum_swingup", N, action_repeat=repeat, engine=engine) for repeat in (3, 1)]
+    for each in both:
+        each._functions.reward = lambda c: c["qpos"][:, 0]  # type: ignore[method-assign]
+        each.reset()
+    for action in actions(env, 2):
+        expected = sum(single.step(action)["reward"].double() for _ in range(3))
+        torch.testing.assert_close(env.step(action)["reward"].double(), expected, atol=1e-6, rtol=0)
+
+
 def test_rewards_and_observations_are_the_tasks_after_each_step() -> None:
     env = envs.make("reacher_easy", N)
     task = TASKS["reacher_easy"]()
