@@ -1,6 +1,7 @@
 """Benchmarks of archives: a rival's selection, and how savings are counted."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import evaluations
 import skill_archive
 import votes
-from illumination import Population
+from illumination import SEARCHES, Population, illuminate, settings
 from savings import needed, told
 
 import envs
@@ -39,6 +40,15 @@ def test_a_population_is_the_best_of_all_whatever_they_showed() -> None:
     assert population.solution[:, 0].tolist() == [1, 6, 2]  # of the three fours, the first
     made = population.vary(101)
     assert set(made.solution[:, 0].tolist()) == {1, 2, 6} and made.target.isinf().all()
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_search_fills_cells_that_are_played_again(name: str) -> None:
+    config = settings()
+    agent = replace(config.agent, variation=replace(config.agent.variation, initial=8), hidden=(4,))
+    found = illuminate(name, replace(config, agent=agent, num_envs=4, time_limit=3), 24)
+    filled = {key: int((cells > -torch.inf).sum()) for key, cells in found.items()}
+    assert 1 <= filled["reevaluated"] <= filled["archived"] <= 24
 
 
 def test_a_target_is_reached_between_points_or_never() -> None:

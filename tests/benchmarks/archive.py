@@ -52,18 +52,19 @@ def measure(size: int, batch: int, cut: Grid | CVT, repeats: int) -> list[dict[s
     rng = np.random.default_rng(0)
     solution = rng.standard_normal((batch, size), np.float32)
     speed = copy_speed(torch.from_numpy(solution))
-    first, later = [], []
+    first: list[dict[str, float]] = []
+    later: list[dict[str, float]] = []
     for repeat in range(repeats):
         ours = Archive(cut, size)
-        options = {"solution_dim": size, "ranges": RANGES, "dtype": np.float32}
+        options: dict[str, Any] = {"solution_dim": size, "ranges": RANGES, "dtype": np.float32}
         if isinstance(cut, Grid):
-            theirs = ribs.archives.GridArchive(dims=cut.dims, **options)
+            theirs: Any = ribs.archives.GridArchive(dims=cut.dims, **options)
         else:
             theirs = ribs.archives.CVTArchive(centroids=cut.centroids.numpy(), **options)
         for i in range(1 + LATER):
             objective, measures = rng.standard_normal(batch, np.float32), rng.random((batch, 2), np.float32)
             rows = (solution, objective, measures)
-            calls = {
+            calls: dict[str, Callable[[], Any]] = {
                 "ours": partial(ours.add, *(torch.from_numpy(value) for value in rows)),
                 "pyribs": partial(theirs.add, *rows),
             }

@@ -13,7 +13,7 @@ import argparse
 import platform
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
@@ -42,7 +42,7 @@ class Clock:
     """Seconds that each part took, without the parts that it called."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, Counter[str]()
+        self.device, self.seconds = device, defaultdict[str, float](float)
         self.read = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
         self.inner = [0.0]  # seconds of the parts that were called, for each part that is running
 

@@ -34,7 +34,6 @@ from agents.generators import seed_generators
 from agents.map_elites import MapElites, outcomes
 from agents.map_elites.emitters import Emitted, Emitter, Emitters
 from agents.map_elites.reevaluation import reported
-from agents.map_elites.solutions import Kind
 from agents.map_elites.variation import Genetic, iso_line
 from agents.presets import AGENTS
 from agents.replay import ReplayBuffer
@@ -53,7 +52,7 @@ SHARES = {"archived": "as archived", "reevaluated": "played again"}
 class Population:
     """Evolution by truncation, (mu + lambda): parents are the best of all that was played, whatever they showed."""
 
-    def __init__(self, size: int, genetic: Genetic[Kind]) -> None:
+    def __init__(self, size: int, genetic: Genetic[Any]) -> None:
         self.size, self.genetic = size, genetic
         self.solution, self.objective = torch.zeros(0, genetic.kind.solution_dim), torch.zeros(0)  # (mu, P), (mu,)
 
@@ -100,13 +99,12 @@ def search(name: str, config: Config[Any], envs: BatchedEnv, evaluations: int) -
     assert isinstance(agent, MapElites)
     if name != "evolution":
         return agent
-    genetic = Genetic(agent.kind, agent.archive, variation, agent.generator)
-    population = Population(POPULATION, genetic)
+    population = Population(POPULATION, agent.genetic)
     emitters = {
-        "random": genetic.emitters()["random"],
-        "evolution": Emitter(1.0, population.vary, genetic.begun),
+        "random": agent.genetic.emitters()["random"],
+        "evolution": Emitter(1.0, population.vary, agent.genetic.begun),
     }
-    return MapElites(genetic, Emitters(emitters, "cpu"), config.agent.archive, population)
+    return MapElites(agent.genetic, Emitters(emitters, "cpu"), config.agent.archive, population)
 
 
 def illuminate(name: str, config: Config[Any], evaluations: int) -> dict[str, Tensor]:
@@ -171,9 +169,9 @@ def draw(found: Tensor, config: Config[Any], path: Path) -> None:
         for place, scores in enumerate(value.view(found.shape[:2])):
             x, (low, high) = number + 0.25 * (place - 1), bootstrap_interval(scores)
             axes[-1].plot([x] * len(scores), scores, f"C{place}.", alpha=0.4, markersize=4)
-            label = list(SEARCHES.values())[place] if not number else None
+            told = list(SEARCHES.values())[place] if not number else None
             axes[-1].errorbar(x, scores.mean(), [[scores.mean() - low], [high - scores.mean()]], fmt=f"C{place}o",
-                              capsize=3, label=label)  # fmt: skip
+                              capsize=3, label=told)  # fmt: skip
         axes[-1].text(number, -0.04, name.replace("_", "\n"), ha="center", va="top", fontsize="small")
     axes[-1].set(ylim=(0, 1.02), xticks=[], title=f"{found.shape[1]} seeds, 95 % intervals")
     axes[-1].grid(axis="y", alpha=0.3)

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MUJOCO_GL", "disable")
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -32,7 +33,7 @@ from envs.warp_engine import WarpEngine
 Physics.contexts = None  # quadruped_escape hands its terrain to OpenGL, which need not be here
 ELLIPTIC = int(mujoco.mjtCone.mjCONE_ELLIPTIC)
 HELD = 5  # control steps that an action is held, so that bodies get somewhere
-ROOMY = {"contacts": 512, "constraints": 1024}
+ROOMY: dict[str, Any] = {"contacts": 512, "constraints": 1024}
 HEAD = """# Parity
 
 One control step from every state of dm_control's own trajectories under random actions, {steps} steps in each of

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import cycle, pairwise
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -29,14 +30,14 @@ def turns(shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     return cycle(np.random.default_rng(0).uniform(-1, 1, (97, *shape)))
 
 
-def ours(task: str, pixels: bool, num_envs: int, policy: bool = False, device: str = "cpu", **options: bool) -> Peer:
+def ours(task: str, pixels: bool, num_envs: int, policy: bool = False, device: str = "cpu", **options: Any) -> Peer:
     """This suite: observations, rewards, resets and torch tensors; pixels with a video over sky and floor."""
     import torch
 
     import envs
 
     torch.set_num_threads(1)
-    seen = {"pixels": pixels, "distraction": "video" if pixels else "none", "size": SIZE}
+    seen: dict[str, Any] = {"pixels": pixels, "distraction": "video" if pixels else "none", "size": SIZE}
     env = envs.make(task, num_envs, device, stagger=True, **seen, **options)
     timestep = env.reset()
     if not policy:
@@ -148,7 +149,7 @@ def sb3(task: str, pixels: bool, num_envs: int) -> Peer:
     """stable-baselines3's SubprocVecEnv over dm_control, a process a core."""
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    env = SubprocVecEnv([partial(DmControl, task, pixels)] * PROCESSES)
+    env: Any = SubprocVecEnv([partial(DmControl, task, pixels)] * PROCESSES)
     env.reset()
     actions = turns((PROCESSES, *env.action_space.shape))
     return lambda: env.step(next(actions)), PROCESSES
@@ -158,13 +159,13 @@ def async_(task: str, pixels: bool, num_envs: int) -> Peer:
     """gymnasium's AsyncVectorEnv over dm_control, a process a core."""
     from gymnasium.vector import AsyncVectorEnv
 
-    env = AsyncVectorEnv([partial(DmControl, task, pixels)] * PROCESSES)
+    env: Any = AsyncVectorEnv([partial(DmControl, task, pixels)] * PROCESSES)
     env.reset()
     actions = turns(env.action_space.shape)
     return lambda: env.step(next(actions)), PROCESSES
 
 
-def DmControl(task: str, pixels: bool) -> object:
+def DmControl(task: str, pixels: bool) -> Any:
     """Make dm_control a gymnasium environment, with as little in between as that takes."""
     import gymnasium
     from oracle import dm_control

@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 import envs
-from envs.batched import BatchedEnv
 from envs.cores import cores
 
 TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
@@ -33,8 +32,8 @@ class Clock:
         self.seconds += time.perf_counter() - began
 
 
-def put_clocks(env: BatchedEnv) -> tuple[list[Clock], Clock]:
-    """Time the ray caster, on each of its threads, and the physics."""
+def put_clocks(env: Any) -> tuple[list[Clock], Clock]:
+    """Time the ray caster of a `BatchedEnv`, on each of its threads, and the physics."""
     shards, engine = env._renderer._shards, env._engine
     for covered, some in shards.items():
         shards[covered] = [dataclasses.replace(shard, trace=Clock(shard.trace)) for shard in some]

@@ -30,10 +30,11 @@ from tensordict import TensorDict
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from update import ACTION_DIM, filled_replay
+
 from agents.acceleration import keep_memory
 from agents.infopower import InfoPower, InfoPowerConfig
 from agents.spaces import Spaces
-from tests.benchmarks.update import ACTION_DIM, filled_replay
 from world_models.r2 import R2ModelConfig
 
 # batch, length, deter, hidden units everywhere, channels of the encoder are 2, 3, 4 and 4 times the depth
@@ -78,13 +79,13 @@ def value(text: str) -> Any:
 def theirs(peer: Path, size: str, device: str, compile: bool) -> Callable[[], object]:
     """Return an update of the peer's agent on one batch that is always the same."""
     batch, length, deter, units, depth = SIZES[size]
-    sizes = {"deter": deter, "hidden": units, "units": units, "depth": depth, "discrete": CLASSES}
+    sizes: dict[str, Any] = {"deter": deter, "hidden": units, "units": units, "depth": depth, "discrete": CLASSES}
     sizes |= {"act": "SiLU", "norm": True, "device": device, "cnn_keys": "image", "mlp_keys": "$^"}
-    settings = read(peer / "configs" / "model" / "_base_.yaml", sizes)
+    settings: Any = read(peer / "configs" / "model" / "_base_.yaml", sizes)
     settings |= {"compile": compile, "imag_horizon": HORIZON}
     settings.rssm.stoch = STOCH
     sys.path.insert(0, str(peer))
-    module = importlib.import_module("dreamer")
+    module: Any = importlib.import_module("dreamer")
     sys.path.remove(str(peer))
     if device == "cpu":
         module.autocast = lambda **_: nullcontext()

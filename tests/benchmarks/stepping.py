@@ -17,7 +17,7 @@ import time
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 PEERS = Path(__file__).with_name("peers.py")
 TASKS = ("cartpole_swingup", "cheetah_run", "walker_walk", "humanoid_walk")
@@ -38,9 +38,9 @@ class Child:
     def __init__(self, peer: str, task: str, mode: str, num_envs: int, gl: str, **environment: str) -> None:
         command = [sys.executable, str(PEERS), peer, task, mode, str(num_envs)]
         settings = os.environ | {"MUJOCO_GL": gl if peer in SINGLE else "disable"} | environment
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         began = time.perf_counter()
-        self.process = subprocess.Popen(command, env=settings, text=True, **pipes)
+        self.process = cast(Any, subprocess.Popen(command, env=settings, text=True, **pipes))
         line = self.process.stdout.readline()
         while line and not line.startswith("{"):
             line = self.process.stdout.readline()
@@ -87,7 +87,8 @@ def first_steps(arguments: argparse.Namespace) -> None:
                 cold, warm = (Child("ours", task, mode, 64, "disable", WARP_CACHE_PATH=cache) for _ in range(2))
                 print(f"{task + ', ' + mode:34}{cold.facts['first_step_s']:8.1f} cold", end="")
                 print(f"{warm.facts['first_step_s']:8.1f} warm", flush=True)
-                cold.close(), warm.close()
+                cold.close()
+                warm.close()
 
 
 def fastest_gl() -> str:

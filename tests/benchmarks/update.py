@@ -69,7 +69,7 @@ def parts(agent: InfoPower, replay: ReplayBuffer) -> dict[str, Callable[[], obje
 
     def rssm() -> None:
         trace = model.posterior.observe(model.core, embed, action, reset)
-        (trace.feat.sum() + trace.prior.mean.sum()).backward()
+        (trace.feat.sum() + trace.prior.mode().sum()).backward()
 
     def optimisers() -> None:
         for optimizer in agent.optimizers.values():
