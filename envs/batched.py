@@ -132,7 +132,7 @@ class BatchedEnv:
         Actions outside are clipped. Raises ValueError for another shape, for actions that are not finite, where a
         simulation diverges and when contacts no longer fit; on CUDA the last three are found a few steps later.
         """
-        if torch.is_inference_mode_enabled():
+        if torch.is_inference_mode_enabled():  # as in `reset`; asking takes less time than a decorator
             with torch.inference_mode(False):
                 return self.step(action)
         check_tensor("actions", action, (self.num_envs, self.action_dim))

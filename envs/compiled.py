@@ -17,6 +17,8 @@ from envs.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
+CPUINFO = Path("/proc/cpuinfo")  # machine code is of the instructions that are named there
+
 
 class Reading(nn.Module):
     """All that a task says of a context: reward (N,), observation (N, O) and, if it can end, the end (N,) bool."""
@@ -96,7 +98,8 @@ def _write(program: torch.export.ExportedProgram, path: Path) -> None:
 
 def _digest(program: torch.export.ExportedProgram) -> str:
     """Tell programs apart by their operations, the strides of what they read, their constants, and what runs them."""
-    digest = hashlib.sha256(f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}".encode())
+    processors = {line for line in CPUINFO.read_text().splitlines() if line.startswith(("flags", "Features"))}
+    digest = hashlib.sha256(f"{torch.__version__} {sorted(processors)}".encode())
     digest.update(program.graph_module.print_readable(print_output=False, include_stride=True).encode())
     for name, value in sorted(program.constants.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() + value.numpy().tobytes())
