@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,7 +39,7 @@ def compiled(task: Task, engine: Engine) -> Task:
     """Return a task whose functions are compiled for a processor and for the fields of one engine.
 
     Compiling takes some ten seconds, once on a machine for each task and number of environments: PyTorch's cache folder
-    keeps what came of it. Raises ValueError for Warp's engine, and where there is no C++ compiler.
+    keeps what came of it. Raises ValueError for Warp's engine, and where a C++ compiler is missing or fails.
     """
     if not isinstance(engine, CEngine):
         raise ValueError("option compile is for engine c: leave it out with warp, and where it is chosen for a GPU")
@@ -47,6 +48,7 @@ def compiled(task: Task, engine: Engine) -> Task:
         program = torch.export.export(Reading(task, names), tuple(engine.fields[name] for name in names))
     run = _loaded(program)
 
+    # each runs the whole program, so that there is only one to compile
     def function(output: int) -> Callable[[Context], Tensor]:
         return lambda c: run([c[name] for name in names])[output]
 
@@ -62,14 +64,15 @@ def _loaded(program: torch.export.ExportedProgram) -> Callable[[list[Tensor]], l
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     path = Path(cache_dir(), "environments", f"{_digest(program)}.pt2")
+    load = partial(torch._inductor.aoti_load_package, str(path), run_single_threaded=True)
     if not path.exists():
         _write(program, path)
     try:
-        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
+        package = load()
     except RuntimeError:  # the file was cut short
         _write(program, path)
-        package = torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
-    return package.loader.boxed_run
+        package = load()
+    return package.loader.boxed_run  # without the trees that `package` takes apart and builds, four times as long
 
 
 def _write(program: torch.export.ExportedProgram, path: Path) -> None:
